@@ -1,0 +1,1 @@
+"""The DICOM node: receive, read, send, and everything else that talks to the world."""

@@ -1,0 +1,1 @@
+"""Pixels to findings; no network, no database."""

@@ -1,0 +1,131 @@
+"""What a reading says: labels, scores, decisions. Value types without behaviour of their own."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+STEP1_LABELS = ("normal", "bacterial", "viral")
+STEP2_LABELS = ("not viral", "COVID-19", "other virus")
+
+
+class Decision(StrEnum):
+    """The one statement a reading ends in."""
+
+    NORMAL = "normal"
+    BACTERIAL = "bacterial"
+    VIRAL = "viral"
+    COVID19 = "COVID-19"
+    OTHER_VIRUS = "other virus"
+    BELOW_THRESHOLD = "indeterminate: below the threshold"
+    STEPS_DISAGREE = "indeterminate: the two steps disagree"
+
+    @property
+    def indeterminate(self) -> bool:
+        return self.value.startswith("indeterminate")
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """Which model spoke.
+
+    Parameters
+    ----------
+    name, version : str
+        As in ``model.toml``.
+    weights_sha256 : str
+        SHA-256 over all weight files of the version, hexadecimal.
+    method : str
+        How the activation is made, in words for the *Derivation Description*.
+    """
+
+    name: str
+    version: str
+    weights_sha256: str
+    method: str
+
+
+@dataclass(frozen=True)
+class StepScores:
+    """Scores of one step of the cascade.
+
+    Parameters
+    ----------
+    labels : tuple of str
+    scores : tuple of float
+        One for each label, 0 to 1, sum 1; not a probability.
+    threshold : float
+        Smallest score at which the leading label is said, 0 to 1.
+
+    Raises
+    ------
+    ValueError
+        If a score is NaN, infinite or outside 0 to 1, or the lengths differ.
+    """
+
+    labels: tuple[str, ...]
+    scores: tuple[float, ...]
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != len(self.scores):
+            raise ValueError(f"{len(self.scores)} scores for {len(self.labels)} labels")
+        if not all(0.0 <= score <= 1.0 for score in self.scores):
+            raise ValueError(f"scores {self.scores}, expected each from 0 to 1")
+
+    @property
+    def leading(self) -> str:
+        return self.labels[self.scores.index(max(self.scores))]
+
+    @property
+    def leading_score(self) -> float:
+        return max(self.scores)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The answer to one film.
+
+    Parameters
+    ----------
+    model : ModelVersion
+    step1 : StepScores
+        normal, bacterial, viral.
+    step2 : StepScores or None
+        not viral, COVID-19, other virus; None where viral does not lead step 1.
+    decision : Decision
+    activation_label : str
+        Class whose activation is given: that of the decision, or the leading one where indeterminate.
+    activation_step : int
+        1 or 2.
+    activation : (grid_rows, grid_columns) float32
+        Class activation over the film's whole area, 0 to 1, share of its maximum; all 0 where empty.
+    warnings : tuple of str
+        What was odd about the film's header or pixels, for the operator.
+    """
+
+    model: ModelVersion
+    step1: StepScores
+    step2: StepScores | None
+    decision: Decision
+    activation_label: str
+    activation_step: int
+    activation: np.ndarray
+    warnings: tuple[str, ...] = ()
+
+
+def decide(step1: StepScores, step2: StepScores | None) -> Decision:
+    """The decision of the cascade.
+
+    Step 2 counts only where viral leads step 1 (T. Gao and G. Wang). Below its threshold step 1 says
+    nothing; above it, step 2 refines viral, contradicts it, or leaves it at viral.
+    """
+    if step1.leading_score < step1.threshold:
+        return Decision.BELOW_THRESHOLD
+    if step1.leading != "viral" or step2 is None:
+        return Decision(step1.leading)
+    if step2.leading == "not viral":
+        return Decision.STEPS_DISAGREE
+    if step2.leading_score < step2.threshold:
+        return Decision.VIRAL
+    return Decision(step2.leading)

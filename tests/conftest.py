@@ -1,0 +1,115 @@
+"""Fixtures that more than one test module uses."""
+
+import datetime
+
+import numpy as np
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    generate_uid,
+)
+
+NOW = datetime.datetime(2026, 11, 25, 1, 20, 7, tzinfo=datetime.timezone(datetime.timedelta(hours=13)))
+
+
+def chest_pixels(rows: int = 600, columns: int = 560) -> np.ndarray:
+    """A drawn chest, (rows, columns) uint16, 12 bits, MONOCHROME2: dark lungs in a lighter body."""
+    y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
+    grey = 2600.0 - 1900.0 * np.clip(np.hypot(x / 1.05, y / 1.4) - 0.75, 0, 0.4) / 0.4
+    for side in (-1, 1):
+        inside = np.hypot((x - 0.42 * side) / 0.32, (y + 0.05) / 0.62)
+        grey -= 1500.0 / (1 + np.exp((inside - 1) * 14))
+    grey += 500.0 * np.exp(-((x / 0.12) ** 2)) + 60.0 * np.sin(y * 40)
+    noise = np.random.default_rng(7).normal(0, 20, grey.shape)
+    return np.clip(grey + noise, 0, 4095).astype(np.uint16)
+
+
+def make_film(**changes: object) -> FileDataset:
+    """A synthetic CR chest film with a rich header; keywords replace elements, None removes one."""
+    ds = FileDataset("film", Dataset(), preamble=b"\0" * 128)
+    pixels = changes.pop("pixels", None)
+    pixels = chest_pixels() if pixels is None else pixels
+    elements = {
+        "SpecificCharacterSet": "ISO_IR 100",
+        "SOPClassUID": ComputedRadiographyImageStorage,
+        "SOPInstanceUID": generate_uid(),
+        "ImageType": ["ORIGINAL", "PRIMARY"],
+        "StudyDate": "20261124",
+        "StudyTime": "231500",
+        "ContentDate": "20261124",
+        "ContentTime": "231502",
+        "AccessionNumber": "A4711",
+        "Modality": "CR",
+        "Manufacturer": "Synthetic",
+        "ReferringPhysicianName": "Smith^John",
+        "StudyDescription": "Chest",
+        "PatientName": "Buc^Jérôme",
+        "PatientID": "PID-0815",
+        "IssuerOfPatientID": "HOSPITAL",
+        "PatientBirthDate": "19600229",
+        "PatientSex": "M",
+        "PatientAge": "066Y",
+        "BodyPartExamined": "CHEST",
+        "ViewPosition": "PA",
+        "StudyInstanceUID": generate_uid(),
+        "SeriesInstanceUID": generate_uid(),
+        "StudyID": "17",
+        "SeriesNumber": 1,
+        "InstanceNumber": 1,
+        "PatientOrientation": ["L", "F"],
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "Rows": pixels.shape[0],
+        "Columns": pixels.shape[1],
+        "ImagerPixelSpacing": [0.6, 0.6],
+        "BitsAllocated": 16,
+        "BitsStored": 12,
+        "HighBit": 11,
+        "PixelRepresentation": 0,
+        "WindowCenter": 2048,
+        "WindowWidth": 4096,
+    }
+    for keyword, value in (elements | changes).items():
+        if value is not None:
+            setattr(ds, keyword, value)
+    ds.PixelData = pixels.tobytes()
+    ds["PixelData"].VR = "OW"
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return ds
+
+
+def make_bare_film() -> FileDataset:
+    """A DX film with almost no tags: what the standard's type 2 elements leave when empty or absent."""
+    return make_film(
+        SOPClassUID=DigitalXRayImageStorageForPresentation,
+        Modality="DX",
+        **dict.fromkeys(
+            [
+                "SpecificCharacterSet", "StudyDate", "StudyTime", "ContentDate", "ContentTime",
+                "AccessionNumber", "Manufacturer", "ReferringPhysicianName", "StudyDescription",
+                "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex",
+                "PatientAge", "BodyPartExamined", "ViewPosition", "StudyID", "SeriesNumber",
+                "InstanceNumber", "PatientOrientation", "ImagerPixelSpacing", "WindowCenter",
+                "WindowWidth", "ImageType",
+            ]
+        ),
+    )
+
+
+@pytest.fixture
+def film():
+    """Factory of synthetic films."""
+    return make_film
+
+
+@pytest.fixture(scope="session")
+def rg1_path() -> str:
+    """A real chest PA film (CR, MONOCHROME1, 15 bits) from pydicom-data."""
+    return get_testdata_file("RG1_UNCI.dcm", read=False, download=False)
