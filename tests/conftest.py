@@ -4,6 +4,7 @@ import datetime
 
 import numpy as np
 import pytest
+import servers
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import (
@@ -12,6 +13,9 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     generate_uid,
 )
+
+from storage import database
+from storage.spool import Spool
 
 NOW = datetime.datetime(2026, 11, 25, 1, 20, 7, tzinfo=datetime.timezone(datetime.timedelta(hours=13)))
 
@@ -92,12 +96,31 @@ def make_bare_film() -> FileDataset:
         Modality="DX",
         **dict.fromkeys(
             [
-                "SpecificCharacterSet", "StudyDate", "StudyTime", "ContentDate", "ContentTime",
-                "AccessionNumber", "Manufacturer", "ReferringPhysicianName", "StudyDescription",
-                "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex",
-                "PatientAge", "BodyPartExamined", "ViewPosition", "StudyID", "SeriesNumber",
-                "InstanceNumber", "PatientOrientation", "ImagerPixelSpacing", "WindowCenter",
-                "WindowWidth", "ImageType",
+                "SpecificCharacterSet",
+                "StudyDate",
+                "StudyTime",
+                "ContentDate",
+                "ContentTime",
+                "AccessionNumber",
+                "Manufacturer",
+                "ReferringPhysicianName",
+                "StudyDescription",
+                "PatientName",
+                "PatientID",
+                "IssuerOfPatientID",
+                "PatientBirthDate",
+                "PatientSex",
+                "PatientAge",
+                "BodyPartExamined",
+                "ViewPosition",
+                "StudyID",
+                "SeriesNumber",
+                "InstanceNumber",
+                "PatientOrientation",
+                "ImagerPixelSpacing",
+                "WindowCenter",
+                "WindowWidth",
+                "ImageType",
             ]
         ),
     )
@@ -113,3 +136,29 @@ def film():
 def rg1_path() -> str:
     """A real chest PA film (CR, MONOCHROME1, 15 bits) from pydicom-data."""
     return get_testdata_file("RG1_UNCI.dcm", read=False, download=False)
+
+
+@pytest.fixture(scope="session")
+def postgresql_url():
+    """A PostgreSQL server of our own, on a Unix socket in a temporary folder."""
+    with servers.postgresql() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request, tmp_path):
+    """An empty, migrated job database; the test runs on each kind."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'firstread.db'}"
+    else:
+        url = servers.fresh_database(request.getfixturevalue("postgresql_url"))
+    engine = database.open_engine(url)
+    database.migrate(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def spool(tmp_path):
+    """An empty spool without a free-space floor."""
+    return Spool(tmp_path / "spool", floor_bytes=0)

@@ -1,0 +1,23 @@
+"""Programs that are not ours and that tests run: found, or the test is skipped (failed where CI=true)."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+def require(program: str, package: str) -> str:
+    """Path of `program`, which Debian's `package` installs."""
+    found = shutil.which(program) or (program if Path(program).exists() else None)
+    if found is None:
+        message = f"{program} is not installed (Debian package {package})"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return found
+
+
+def unprivileged() -> dict[str, object]:
+    """Arguments for subprocess that drop root, for servers that refuse to run as root."""
+    return {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}

@@ -1,0 +1,290 @@
+"""storage/films.py, storage/deliveries.py, storage/database.py on SQLite and on PostgreSQL."""
+
+import dataclasses
+import datetime
+import threading
+
+import pytest
+from sqlalchemy import insert, inspect, select, text
+
+from storage import database, deliveries, events, films, heartbeats
+from storage.deliveries import NewDelivery
+from storage.films import ReceivedFilm
+from storage.states import DELIVERY_MOVES, FILM_MOVES, DeliveryState, FilmState, IllegalMove, LostClaim
+from storage.tables import film, metadata
+
+NOW = datetime.datetime(2026, 11, 25, 0, 0, tzinfo=datetime.UTC)
+LATER = NOW + datetime.timedelta(minutes=5)
+READING = {"decision": "normal", "step1": [0.9, 0.05, 0.05]}
+
+
+def received(uid: str = "1.2.3", digest: str = "a" * 64) -> ReceivedFilm:
+    return ReceivedFilm(
+        uid, "1.2", "1.5", "A1", "CR", "1.2.840.10008.1.2.1", digest, 10,
+        f"films/aa/{digest[:32]}.dcm", "MOD", "FIRSTREAD", "127.0.0.1",
+    )  # fmt: skip
+
+
+def result(kind: str = "SC", destination: str = "pacs") -> NewDelivery:
+    return NewDelivery(kind, destination, "1.2", f"2.25.{len(kind)}{ord(kind[-1])}", "results/bb/" + "b" * 64)
+
+
+def state_of(engine, job):
+    with database.reading(engine) as connection:
+        return films.get(connection, job).state
+
+
+def test_every_state_is_in_its_table_of_moves():
+    assert set(FILM_MOVES) == set(FilmState)
+    assert set(DELIVERY_MOVES) == set(DeliveryState)
+
+
+def test_database_refuses_a_state_that_the_life_cycle_does_not_have(engine):
+    job = films.enqueue(engine, received(), NOW).job
+    with pytest.raises(Exception, match=r"(?i)state_known"), engine.begin() as connection:
+        connection.execute(film.update().where(film.c.id == job).values(state="DONE"))
+
+
+def test_the_same_bytes_again_make_no_second_job(engine):
+    first = films.enqueue(engine, received(), NOW)
+    second = films.enqueue(engine, received(), LATER)
+    assert (first.is_new, second.is_new, second.job) == (True, False, first.job)
+
+
+def test_other_bytes_under_the_same_uid_are_kept_apart_and_shown(engine):
+    first = films.enqueue(engine, received(), NOW)
+    second = films.enqueue(engine, received(digest="b" * 64), LATER)
+    assert second.conflict_with == first.job
+    with database.reading(engine) as connection:
+        row = films.get(connection, second.job)
+    assert row.state == FilmState.SKIPPED
+    assert f"job {first.job}" in row.reason
+    assert state_of(engine, first.job) == FilmState.QUEUED
+
+
+def test_one_film_is_claimed_by_one_reader_only(engine):
+    for number in range(40):
+        films.enqueue(engine, received(f"1.2.{number}", f"{number:064x}"), NOW)
+    claimed: list[int] = []
+
+    def reader(name):
+        while batch := films.claim(engine, name, 3, NOW, LATER):
+            claimed.extend(job.id for job in batch)
+
+    threads = [threading.Thread(target=reader, args=(f"reader {n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(claimed) == 40 == len(set(claimed))
+
+
+def test_claims_come_oldest_first_and_count_attempts(engine):
+    jobs = [films.enqueue(engine, received(f"1.2.{n}", f"{n:064x}"), NOW).job for n in range(3)]
+    claimed = films.claim(engine, "r", 2, NOW, LATER)
+    assert [job.id for job in claimed] == jobs[:2]
+    assert [job.attempts for job in claimed] == [1, 1]
+
+
+def test_a_film_that_someone_else_moved_is_not_moved_again(engine):
+    job = films.enqueue(engine, received(), NOW).job
+    films.claim(engine, "first", 1, NOW, LATER)
+    with pytest.raises(LostClaim):
+        films.finish(engine, job, "second", FilmState.FAILED, NOW, "no")
+    with pytest.raises(LostClaim):
+        films.finish_read(engine, job, "second", NOW, READING, [result()])
+    assert state_of(engine, job) == FilmState.READING
+    with database.reading(engine) as connection:
+        assert deliveries.of_film(connection, job) == []
+
+
+def test_a_film_that_kills_its_reader_fails_after_the_attempts_are_used_up(engine):
+    job = films.enqueue(engine, received(), NOW).job
+    for _ in range(2):
+        films.claim(engine, "r", 1, NOW, LATER)
+        assert films.release_lapsed(engine, NOW, 2) == []
+        moved = films.release_lapsed(engine, LATER + datetime.timedelta(seconds=1), 2)
+    assert moved == [(job, FilmState.FAILED)]
+    with database.reading(engine) as connection:
+        assert "attempt 2 of 2" in films.get(connection, job).reason
+
+
+def test_a_renewed_claim_does_not_lapse(engine):
+    job = films.enqueue(engine, received(), NOW).job
+    films.claim(engine, "r", 1, NOW, LATER)
+    films.renew(engine, [job], "r", LATER + datetime.timedelta(hours=1))
+    assert films.release_lapsed(engine, LATER + datetime.timedelta(minutes=1), 3) == []
+
+
+def test_only_skipped_and_failed_films_can_be_requeued(engine):
+    job = films.enqueue(engine, received(), NOW).job
+    with pytest.raises(IllegalMove):
+        films.requeue(engine, job, "admin", NOW)
+    films.claim(engine, "r", 1, NOW, LATER)
+    films.finish(engine, job, "r", FilmState.SKIPPED, NOW, "NOT_CHEST: found HIP, expected CHEST")
+    films.requeue(engine, job, "admin", LATER)
+    assert films.claim(engine, "r", 1, LATER, LATER)[0].attempts == 1
+    with pytest.raises(LookupError):
+        films.requeue(engine, 999, "admin", NOW)
+
+
+def read_one(engine, destinations=("pacs",)):
+    job = films.enqueue(engine, received(), NOW).job
+    films.claim(engine, "r", 1, NOW, LATER)
+    new = [result(kind, destination) for destination in destinations for kind in ("SC", "SR")]
+    films.finish_read(engine, job, "r", NOW, READING, new)
+    return job
+
+
+def test_a_read_film_has_one_delivery_for_each_result_and_destination(engine):
+    job = read_one(engine, ("pacs", "archive"))
+    with database.reading(engine) as connection:
+        rows = deliveries.of_film(connection, job)
+        assert films.get(connection, job).reading == READING
+    assert [(row.kind, row.destination, row.state) for row in rows] == [
+        ("SC", "pacs", "PENDING"),
+        ("SR", "pacs", "PENDING"),
+        ("SC", "archive", "PENDING"),
+        ("SR", "archive", "PENDING"),
+    ]
+
+
+def test_a_delivery_waits_longer_after_each_refusal_and_keeps_its_uid(engine):
+    read_one(engine)
+    now, waits, uids = NOW, [], set()
+    for _ in range(4):
+        one = deliveries.claim(engine, "pacs", "s", 1, now, now + datetime.timedelta(minutes=1))[0]
+        uids.add(one.sop_instance_uid)
+        deliveries.finish(engine, one, "s", DeliveryState.PENDING, now, 0xA700, "full")
+        with database.reading(engine) as connection:
+            row = next(row for row in deliveries.of_film(connection, one.film_id) if row.id == one.id)
+        waits.append((row.next_attempt_at - now).total_seconds())
+        assert deliveries.claim(engine, "none", "s", 1, now, now) == []
+        now = row.next_attempt_at
+        other = deliveries.claim(engine, "pacs", "t", 5, NOW, now)
+        for held in other:
+            deliveries.finish(engine, held, "t", DeliveryState.FAILED, NOW, 0xC000, "refused")
+    assert waits == sorted(waits)
+    assert waits[-1] > 2 * waits[0]
+    assert len(uids) == 1
+
+
+def test_a_lapsed_delivery_is_sent_again(engine):
+    read_one(engine)
+    claimed = deliveries.claim(engine, "pacs", "s", 5, NOW, LATER)
+    assert len(claimed) == 2
+    deliveries.renew(engine, [claimed[1].id], "s", LATER + datetime.timedelta(hours=1))
+    assert deliveries.release_lapsed(engine, LATER + datetime.timedelta(seconds=1)) == [claimed[0].id]
+    with pytest.raises(LostClaim):
+        deliveries.finish(engine, claimed[0], "s", DeliveryState.SENT, NOW, 0, "")
+
+
+def test_failed_deliveries_can_be_requeued(engine):
+    job = read_one(engine)
+    for one in deliveries.claim(engine, "pacs", "s", 5, NOW, LATER):
+        deliveries.finish(engine, one, "s", DeliveryState.FAILED, NOW, 0xA900, "refused")
+    assert deliveries.claim(engine, "pacs", "s", 5, LATER, LATER) == []
+    assert deliveries.requeue_failed(engine, job, "admin", LATER) == 2
+    assert len(deliveries.claim(engine, "pacs", "s", 5, LATER, LATER)) == 2
+
+
+def test_a_film_read_again_by_the_same_model_gets_no_second_delivery(engine):
+    job = read_one(engine)
+    with engine.begin() as connection:
+        deliveries.insert(connection, job, [result("SC"), result("SR")], LATER)
+        assert len(deliveries.of_film(connection, job)) == 2
+
+
+def test_history_tells_every_move_in_order(engine):
+    job = read_one(engine)
+    with database.reading(engine) as connection:
+        moves = [(row.from_state, row.to_state, row.kind) for row in events.of_film(connection, job)]
+        newest = events.newest(connection, 0, 2)
+        sent = events.newest(connection, 0, 10, "READ")
+    assert moves == [
+        (None, "QUEUED", None),
+        ("QUEUED", "READING", None),
+        ("READING", "READ", None),
+        (None, "PENDING", "SC"),
+        (None, "PENDING", "SR"),
+    ]
+    assert [row.kind for row in newest] == ["SC", "SR"]
+    assert len(sent) == 1
+    assert sent[0].at == NOW
+
+
+def test_heartbeats_keep_the_latest_pass_of_each_process(engine):
+    heartbeats.beat(engine, "read", NOW)
+    heartbeats.beat(engine, "read", LATER)
+    heartbeats.beat(engine, "send", NOW)
+    with database.reading(engine) as connection:
+        assert heartbeats.latest(connection) == {"read": LATER, "send": NOW}
+
+
+def test_migrated_schema_is_the_one_the_tables_describe(engine):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_newer_schema_is_refused_with_what_to_do(engine):
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(database.NewerSchema, match="schema 9999, this release knows 0001"):
+        database.migrate(engine)
+
+
+def test_a_database_that_is_away_is_one_clear_error(tmp_path):
+    engine = database.open_engine(f"sqlite:///{tmp_path / 'none' / 'db'}")
+    with pytest.raises(database.DatabaseUnavailable, match="unable to open"):
+        database.migrate(engine)
+
+
+def test_processes_that_start_together_migrate_once(tmp_path):
+    url = f"sqlite:///{tmp_path / 'db'}"
+    errors = []
+
+    def start():
+        try:
+            engine = database.open_engine(url)
+            database.migrate(engine)
+            engine.dispose()
+        except Exception as error:  # noqa: BLE001 - a thread's failure must reach the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    engine = database.open_engine(url)
+    assert "film" in inspect(engine).get_table_names()
+    engine.dispose()
+
+
+def test_sqlite_keeps_a_commit_through_power_loss(tmp_path):
+    engine = database.open_engine(f"sqlite:///{tmp_path / 'db'}")
+    with database.reading(engine) as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
+    engine.dispose()
+
+
+def test_claims_stay_fast_behind_many_finished_films(engine):
+    rows = [
+        dataclasses.asdict(received(f"1.9.{n}", f"{n:064x}"))
+        | {"state": "READ", "received_at": NOW, "changed_at": NOW}
+        for n in range(2000)
+    ]
+    with engine.begin() as connection:
+        connection.execute(insert(film), rows)
+        explain = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN"
+        connection.execute(text("ANALYZE"))
+        query = select(film.c.id).where(film.c.state == "QUEUED").order_by(film.c.id).limit(8)
+        plan = connection.exec_driver_sql(
+            f"{explain} {query.compile(engine, compile_kwargs={'literal_binds': True})}"
+        ).all()
+    assert "ix_film_state_id" in str(plan)
