@@ -71,6 +71,10 @@ class Job:
     attempts: int
 
 
+class NoSuchJob(LookupError):
+    """A job number that nobody was given."""
+
+
 def enqueue(engine: Engine, received: ReceivedFilm, now: datetime.datetime) -> Queued:
     """Commit a job for a received film.
 
@@ -227,8 +231,7 @@ def requeue(engine: Engine, job: int, who: str, now: datetime.datetime) -> None:
 
     Raises
     ------
-    LookupError
-        If there is no such job.
+    NoSuchJob
     IllegalMove
         If it is not at such an end.
     """
@@ -237,7 +240,7 @@ def requeue(engine: Engine, job: int, who: str, now: datetime.datetime) -> None:
             select(film.c.state).where(film.c.id == job).with_for_update()
         ).scalar_one_or_none()
         if state is None:
-            raise LookupError(f"no job {job}")
+            raise NoSuchJob(f"no job {job}")
         require_move(FILM_MOVES, state, FilmState.QUEUED)
         connection.execute(
             update(film)
@@ -247,9 +250,17 @@ def requeue(engine: Engine, job: int, who: str, now: datetime.datetime) -> None:
         record(connection, job, state, FilmState.QUEUED, now, who, "requeued")
 
 
-def get(connection: Connection, job: int) -> Row[Any] | None:
-    """The row of one film's job, or None."""
-    return connection.execute(select(film).where(film.c.id == job)).one_or_none()
+def get(connection: Connection, job: int) -> Row[Any]:
+    """The row of one film's job.
+
+    Raises
+    ------
+    NoSuchJob
+    """
+    row = connection.execute(select(film).where(film.c.id == job)).one_or_none()
+    if row is None:
+        raise NoSuchJob(f"no job {job}")
+    return row
 
 
 def count_by_state(connection: Connection) -> dict[str, int]:

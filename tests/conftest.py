@@ -5,6 +5,7 @@ import datetime
 import numpy as np
 import pytest
 import servers
+from node import Node, Pacs
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import (
@@ -162,3 +163,19 @@ def engine(request, tmp_path):
 def spool(tmp_path):
     """An empty spool without a free-space floor."""
     return Spool(tmp_path / "spool", floor_bytes=0)
+
+
+@pytest.fixture
+def pacs():
+    """A real Storage SCP on a free port."""
+    pacs = Pacs()
+    yield pacs
+    pacs.close()
+
+
+@pytest.fixture
+def node(tmp_path, pacs):
+    """A node of its own whose results go to `pacs`; not running yet."""
+    node = Node(tmp_path, {"pacs": pacs.port})
+    yield node
+    node.engine.dispose()

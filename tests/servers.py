@@ -97,3 +97,10 @@ def _answers(url: str) -> bool:
     with contextlib.suppress(psycopg.OperationalError), psycopg.connect(_conninfo(url)):
         return True
     return False
+
+
+def drop_database(url: str) -> None:
+    """Take a database away from everybody who uses it."""
+    name = url.partition("/t")[2].partition("?")[0]
+    with psycopg.connect(_conninfo(url.replace(f"/t{name}?", "/postgres?")), autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "t{name}" WITH (FORCE)')

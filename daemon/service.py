@@ -1,0 +1,117 @@
+"""What every process of the node needs: logging without identities, signals, systemd, a sign of life."""
+
+import contextlib
+import datetime
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+
+import pydicom
+from sqlalchemy import Engine
+
+from daemon.config import Config
+from storage import database, heartbeats
+from storage.spool import Spool
+
+HEARTBEAT_SECONDS = 5.0
+_LOGGER = logging.getLogger("firstread")
+
+
+def configure_logging() -> None:
+    """Log to stderr, without what pydicom and pynetdicom would tell of a data set's values.
+
+    pydicom's warnings quote the value that is wrong, which may be a patient's name; values that a peer
+    sends are judged by us, where they matter.
+    """
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    warnings.simplefilter("ignore")
+    for name in ("pydicom", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+
+
+def now() -> datetime.datetime:
+    """The time, aware, UTC: the one clock of the node."""
+    return datetime.datetime.now(datetime.UTC)
+
+
+def claimant(role: str) -> str:
+    """Name under which this process claims work."""
+    return f"{role}@{socket.gethostname()[:48]}:{os.getpid()}"
+
+
+def open_storage(config: Config) -> tuple[Engine, Spool]:
+    """Database, migrated, and spool of a config.
+
+    Raises
+    ------
+    storage.database.DatabaseUnavailable, storage.database.NewerSchema, storage.spool.SpoolUnavailable
+    """
+    engine = open_database(config)
+    database.migrate(engine)
+    return engine, Spool(Path(config.storage.spool), config.storage.floor_mib << 20)
+
+
+def open_database(config: Config) -> Engine:
+    """Engine of a config, its password read from the file the config names."""
+    password = None
+    if config.storage.database_password_file:
+        try:
+            password = Path(config.storage.database_password_file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise database.DatabaseUnavailable(
+                f"[storage] database_password_file {config.storage.database_password_file}: {error.strerror}"
+            ) from error
+    return database.open_engine(config.storage.database, password)
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM or SIGINT sets."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def notify_systemd(message: str) -> None:
+    """Send a state such as ``READY=1`` to systemd, if it started us (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notifier:
+        notifier.connect("\0" + address[1:] if address.startswith("@") else address)
+        notifier.sendall(message.encode())
+
+
+class Pulse:
+    """Tells systemd's watchdog and the heartbeat table that a process still finishes passes of its work."""
+
+    def __init__(self, engine: Engine, role: str) -> None:
+        self._engine = engine
+        self._role = role
+        self._last = 0.0
+
+    def beat(self) -> None:
+        """Call after each finished pass; writes at most every `HEARTBEAT_SECONDS`."""
+        if time.monotonic() - self._last < HEARTBEAT_SECONDS:
+            return
+        self._last = time.monotonic()
+        notify_systemd("WATCHDOG=1")
+        # A database away must not end the process: its own work will find out and say so.
+        with contextlib.suppress(database.SQLAlchemyError):
+            heartbeats.beat(self._engine, self._role, now())
+
+
+def announce_ready(role: str) -> None:
+    """Say on stderr and to systemd that `role` has started."""
+    notify_systemd("READY=1")
+    _LOGGER.info("%s ready", role)
