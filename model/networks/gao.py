@@ -1,0 +1,108 @@
+"""The network of T. Gao and G. Wang, and one call that answers both steps of its cascade."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow import keras
+
+from model.networks.devices import share_gpu_memory
+
+INPUT_SIZE = 64
+LAST_FEATURES = "features3"
+METHOD = "HiResCAM: gradient times activation at the last pooled 8x8x128 features"
+
+
+def build(outputs: int) -> keras.Model:
+    """Build the network for one step, with fresh weights.
+
+    Parameters
+    ----------
+    outputs : int
+        Classes of the step.
+
+    Returns
+    -------
+    keras.Model
+        (n, 64, 64, 3) float32 from 0 to 1 to (n, outputs) float32 scores, 0 to 1, sum 1.
+
+    References
+    ----------
+    T. Gao and G. Wang, "Chest X-ray image analysis and classification for COVID-19 pneumonia detection
+    using Deep CNN", 2020.
+    """
+    inputs = keras.Input((INPUT_SIZE, INPUT_SIZE, 3))
+    x = inputs
+    for block, filters in enumerate((32, 64, 128), start=1):
+        x = keras.layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"convolution{block}")(x)
+        x = keras.layers.MaxPooling2D(2, name=f"features{block}")(x)
+    x = keras.layers.Flatten(name="flatten")(x)  # (n, 8 * 8 * 128)
+    for layer, units in enumerate((16, 64, 128), start=1):
+        x = keras.layers.Dense(units, activation="relu", name=f"dense{layer}")(x)
+    x = keras.layers.Dropout(0.5, name="dropout")(x)
+    # The softmax stands apart so that the activation can be taken from the logits.
+    logits = keras.layers.Dense(outputs, name="logits")(x)
+    return keras.Model(inputs, keras.layers.Softmax(name="scores")(logits))
+
+
+def load(weights: Path, outputs: int) -> keras.Model:
+    """Build the network for one step and give it the weights of a file that `train` made."""
+    share_gpu_memory()
+    network = build(outputs)
+    network.load_weights(weights)
+    return network
+
+
+def _answer(network: keras.Model, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Scores (n, outputs) and class activations (n, outputs, 8, 8) of one step."""
+    layers = network.layers[1:]  # without the input itself
+    head = next(i for i, layer in enumerate(layers) if layer.name == LAST_FEATURES) + 1
+    features = images
+    for layer in layers[:head]:
+        features = layer(features)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(features)
+        logits = features
+        for layer in layers[head:-1]:
+            logits = layer(logits)
+        # Films do not meet in this network: the gradient of the sum is each film's own gradient.
+        sums = [tf.reduce_sum(logits[:, i]) for i in range(logits.shape[1])]
+    maps = [tf.reduce_sum(tape.gradient(total, features) * features, axis=-1) for total in sums]
+    activation = tf.nn.relu(tf.stack(maps, axis=1))  # (n, outputs, 8, 8)
+    peak = tf.reduce_max(activation, axis=(2, 3), keepdims=True)
+    return layers[-1](logits), tf.math.divide_no_nan(activation, peak)
+
+
+def answering(networks: Sequence[keras.Model], batch_size: int) -> Callable[[tf.Tensor], list]:
+    """One traced call that gives scores and the activation of every class, for every step.
+
+    The activation is HiResCAM: the head is a flatten and dense layers, so gradient times activation, summed
+    over the channels, shows the places that raised the class and no others.
+
+    Parameters
+    ----------
+    networks : sequence of keras.Model
+        One for each step, from `build`.
+    batch_size : int
+        Films in each call; a call with another number is refused, so that there is one trace only.
+
+    Returns
+    -------
+    callable
+        (batch_size, 64, 64, 3) float32 to a list of (scores, activations) for each step:
+        (batch_size, outputs) float32, 0 to 1, and (batch_size, outputs, 8, 8) float32, 0 to 1, the share of
+        the map's own maximum, all 0 where nothing speaks for the class.
+
+    References
+    ----------
+    R. L. Draelos and L. Carin, "Use HiResCAM instead of Grad-CAM for faithful explanations of convolutional
+    neural networks", 2020.
+    """
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((batch_size, INPUT_SIZE, INPUT_SIZE, 3), tf.float32)],
+    )
+    def answer(images: tf.Tensor) -> list:
+        return [_answer(network, images) for network in networks]
+
+    return answer

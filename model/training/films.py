@@ -1,0 +1,86 @@
+"""Which films train, validate and test a version, and their pictures."""
+
+import csv
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from model.preprocess import network_input
+
+
+@dataclass(frozen=True)
+class LabelledFilm:
+    """One row of the training set's manifest.
+
+    Parameters
+    ----------
+    file : str
+        Relative to the set's folder.
+    label : str
+        normal, bacterial, viral (other than COVID-19) or covid19.
+    group : str
+        Patient, or patients merged where one film was found under two: what a split must not divide.
+    source : str
+        Collection the film comes from.
+    fold : int
+    """
+
+    file: str
+    label: str
+    group: str
+    source: str
+    fold: int
+
+
+def read_manifest(path: Path) -> list[LabelledFilm]:
+    """Every labelled film that `path`, a CSV file with a header line, lists."""
+    with path.open(newline="", encoding="utf-8") as lines:
+        return [
+            LabelledFilm(row["file"], row["label"], row["group_id"], row["source"], int(row["fold"]))
+            for row in csv.DictReader(lines)
+        ]
+
+
+def select(
+    films: Iterable[LabelledFilm], sources: Collection[str], folds: Collection[int] | None = None
+) -> list[LabelledFilm]:
+    """The films of these sources, and of these folds unless None."""
+    return [film for film in films if film.source in sources and (folds is None or film.fold in folds)]
+
+
+def without_groups_of(films: Iterable[LabelledFilm], held_out: Iterable[LabelledFilm]) -> list[LabelledFilm]:
+    """The films whose patients do not occur among those held out."""
+    groups = {film.group for film in held_out}
+    return [film for film in films if film.group not in groups]
+
+
+def require_disjoint(**sides: Sequence[LabelledFilm]) -> None:
+    """Refuse a split that has one patient on two sides.
+
+    Raises
+    ------
+    ValueError
+        With the number of shared groups and the names of the sides.
+    """
+    names = list(sides)
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            shared = {film.group for film in sides[one]} & {film.group for film in sides[other]}
+            if shared:
+                raise ValueError(
+                    f"{len(shared)} groups are in both {one} and {other}, expected none, e.g. {min(shared)}"
+                )
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """A picture file as (rows, columns) uint8 grey levels, black at 0."""
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("L"))
+
+
+def network_inputs(films: Sequence[LabelledFilm], root: Path, size: int) -> np.ndarray:
+    """The films' network inputs, (n, size, size, 3) float32, 0 to 1."""
+    return np.stack([network_input(read_picture(root / film.file), size) for film in films])

@@ -1,0 +1,96 @@
+"""Model versions on disk: listed, verified, described."""
+
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+VERSIONS = Path(__file__).with_name("versions")
+STEPS = ("step1", "step2")
+
+
+class WeightsInvalid(ValueError):
+    """A version whose files are missing or are not the ones its figures were measured with."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version's folder, read and verified.
+
+    Parameters
+    ----------
+    folder : Path
+    recipe : dict
+        ``model.toml``: how the version is made.
+    manifest : dict
+        ``manifest.json``: what training made of it, with SHA-256 of the weights, thresholds and figures.
+    weights_sha256 : str
+        SHA-256 over the weight files one after the other, hexadecimal.
+    """
+
+    folder: Path
+    recipe: dict
+    manifest: dict
+    weights_sha256: str
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """The weight files, one for each step."""
+        return tuple(self.folder / weights_file(step) for step in STEPS)
+
+    def labels(self, step: str) -> tuple[str, ...]:
+        """What `step` can say, in the order of its scores."""
+        return tuple(self.recipe[step]["labels"])
+
+
+def weights_file(step: str) -> str:
+    """File name of a step's weights."""
+    return f"{step}.weights.h5"
+
+
+def available() -> list[str]:
+    """Names of the versions that ship with the node."""
+    return sorted(recipe.parent.name for recipe in VERSIONS.glob("*/model.toml"))
+
+
+def read_recipe(folder: Path) -> dict:
+    """The version's ``model.toml``."""
+    return tomllib.loads((folder / "model.toml").read_text(encoding="utf-8"))
+
+
+def open_version(name: str | Path) -> Version:
+    """Read a version and verify its weights.
+
+    Parameters
+    ----------
+    name : str or Path
+        Name of a version that ships with the node, or a Path to the folder of one that does not.
+
+    Raises
+    ------
+    WeightsInvalid
+        If the version is unknown, a file is missing, or its SHA-256 is not the manifest's.
+    """
+    folder = name if isinstance(name, Path) else VERSIONS / name
+    if isinstance(name, str) and name not in available():
+        raise WeightsInvalid(f"found no model version {name!r}, expected one of {', '.join(available())}")
+    together = hashlib.sha256()
+    try:
+        recipe = read_recipe(folder)
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        for step in STEPS:
+            content = (folder / weights_file(step)).read_bytes()
+            found, expected = hashlib.sha256(content).hexdigest(), manifest["sha256"][step]
+            if found != expected:
+                raise WeightsInvalid(
+                    f"{folder / weights_file(step)}: found SHA-256 {found}, expected {expected}; "
+                    "install the package again or train the version anew"
+                )
+            together.update(content)
+    except FileNotFoundError as error:
+        raise WeightsInvalid(
+            f"{error.filename}: found no such file, expected it beside model.toml; "
+            "install the package again or train the version anew"
+        ) from error
+    return Version(folder, recipe, manifest, together.hexdigest())
