@@ -1,0 +1,256 @@
+"""What every result shares with its film: the header it copies, the UIDs it derives, the clock it shows."""
+
+import datetime
+import re
+import struct
+import uuid
+from collections.abc import Iterable
+from io import BytesIO
+
+from highdicom import ContributingEquipment
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_data_element
+from pydicom.tag import BaseTag
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
+
+from daemon.results import codes
+from model.findings import ModelVersion
+
+PRODUCT = "Firstread"
+
+# Type 2: present in each result, empty where the film has none (PS3.3 C.7.1.1, C.7.2.1). Study Description
+# is type 3, but within one study it is either everywhere or nowhere.
+_ALWAYS_PRESENT = (
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "StudyDescription",
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyInstanceUID",
+    "StudyID",
+)
+# What says whose film this is and which study it belongs to; absent where the film has none.
+_WHERE_PRESENT = (
+    "SpecificCharacterSet",
+    "IssuerOfAccessionNumberSequence",
+    "TimezoneOffsetFromUTC",
+    "PhysiciansOfRecord",
+    "NameOfPhysiciansReadingStudy",
+    "AdmittingDiagnosesDescription",
+    "IssuerOfPatientID",
+    "TypeOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
+    "PatientBirthTime",
+    "OtherPatientIDs",
+    "OtherPatientNames",
+    "OtherPatientIDsSequence",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "EthnicGroup",
+    "Occupation",
+    "AdditionalPatientHistory",
+    "PatientComments",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    "ClinicalTrialSponsorName",
+    "ClinicalTrialProtocolID",
+    "ClinicalTrialProtocolName",
+    "ClinicalTrialSiteID",
+    "ClinicalTrialSiteName",
+    "ClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID",
+)
+COPIED = tuple(sorted(tag_for_keyword(keyword) for keyword in _ALWAYS_PRESENT + _WHERE_PRESENT))
+
+_CLOCKS = (
+    ("InstanceCreationDate", "InstanceCreationTime"),
+    ("ContentDate", "ContentTime"),
+    ("DateOfSecondaryCapture", "TimeOfSecondaryCapture"),
+)
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_OID, codes.PRIVATE_SCHEME)
+
+
+def derive_uid(*parts: str) -> str:
+    """A UID that is the same whenever the parts are the same (PS3.5 B.2, from a name-based UUID).
+
+    Parameters
+    ----------
+    *parts : str
+        What makes the object this one and no other.
+
+    Returns
+    -------
+    str
+        ``2.25.`` and a decimal number, at most 44 characters.
+    """
+    return f"2.25.{uuid.uuid5(_NAMESPACE, chr(0).join(parts)).int}"
+
+
+def result_uid(film: Dataset, film_digest: str, model: ModelVersion, kind: str) -> str:
+    """*SOP Instance UID* of a result: sending twice is storing once, another model or film is another one.
+
+    Parameters
+    ----------
+    film : Dataset
+        Header of the film.
+    film_digest : str
+        Digest of the film as received.
+    model : ModelVersion
+    kind : str
+        ``SC`` or ``SR``; with more after it, a UID inside the result.
+    """
+    return derive_uid("instance", kind, film.SOPInstanceUID, film_digest, *_version(model))
+
+
+def series_uid(film: Dataset, model: ModelVersion, kind: str) -> str:
+    """*Series Instance UID* of the results of one kind and model for one series of films."""
+    series = film.get("SeriesInstanceUID") or ""
+    return derive_uid("series", kind, film.StudyInstanceUID, series, *_version(model))
+
+
+def device_uid(model: ModelVersion) -> str:
+    """*Device UID* of the reader, another one as soon as the weights change (IHE AIR)."""
+    return derive_uid("device", *_version(model))
+
+
+def equipment(model: ModelVersion) -> ContributingEquipment:
+    """The item of *Contributing Equipment Sequence* that names the model (PS3.3 C.12.1.1)."""
+    item = ContributingEquipment(
+        manufacturer=PRODUCT,
+        purpose_of_reference=codes.PROCESSING_EQUIPMENT,
+        manufacturer_model_name=model.name,
+        software_versions=model.version,
+        contribution_description=f"Research use only, not for diagnosis; weights sha256 {model.weights_sha256}",
+    )
+    item.DeviceUID = device_uid(model)
+    return item
+
+
+def instance_number(film: Dataset) -> int:
+    """The film's *Instance Number*, so that results sort as their films do; 1 where it has no usable one."""
+    try:
+        return max(1, int(film.InstanceNumber))
+    except (AttributeError, TypeError, ValueError):
+        return 1
+
+
+def complete_header(film: Dataset) -> Dataset:
+    """A stand-in for the film that highdicom can build on: what it insists on, and nothing of the patient.
+
+    highdicom reads elements a film may lack, checks values a film may break, and decodes names that may not
+    decode. So it sees empty ones, and `finish` puts the film's own in their place.
+
+    Parameters
+    ----------
+    film : Dataset
+        Header as received.
+
+    Returns
+    -------
+    Dataset
+        UIDs of the film, and the copied elements of type 2, all empty.
+    """
+    header = Dataset()
+    for keyword in _ALWAYS_PRESENT:
+        setattr(header, keyword, None)
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"):
+        setattr(header, keyword, film[keyword].value)
+    header.SeriesInstanceUID = film.get("SeriesInstanceUID") or derive_uid("no series", film.StudyInstanceUID)
+    header.Modality = "OT"  # any other makes highdicom ask for orientation and spacing
+    return header
+
+
+def finish(result: Dataset, film: Dataset, now: datetime.datetime) -> Dataset:
+    """The result with its film's header, the given clock, and bytes that no later write changes.
+
+    Parameters
+    ----------
+    result : Dataset
+        As highdicom built it, all text of our own in ASCII.
+    film : Dataset
+        Header as received, best with the copied elements not yet looked at: pydicom keeps the bytes of an
+        element as they came until someone reads its value.
+    now : datetime
+        Time of production, aware.
+
+    Returns
+    -------
+    Dataset
+        Explicit VR Little Endian. Copied elements are byte for byte those of the film, also where they do
+        not decode under its *Specific Character Set*; of type 2, empty where it has none.
+    """
+    _stamp(result, film, now)
+    result.InstanceCreatorUID = derive_uid("instance creator", PRODUCT)
+    encodings = film.get("SpecificCharacterSet") or "ISO_IR 6"
+    for keyword in _ALWAYS_PRESENT:
+        if keyword not in result:
+            setattr(result, keyword, None)
+    elements = {element.tag: element for element in result}
+    for tag in COPIED:
+        if tag in film:
+            elements[BaseTag(tag)] = _verbatim(film, BaseTag(tag), encodings)
+    encoded = _encode((elements[tag] for tag in sorted(elements)), encodings)
+    finished = read_dataset(BytesIO(encoded), is_implicit_VR=False, is_little_endian=True)
+    finished.file_meta = result.file_meta
+    return finished
+
+
+def _version(model: ModelVersion) -> tuple[str, str, str]:
+    return model.name, model.version, model.weights_sha256
+
+
+def _stamp(result: Dataset, film: Dataset, now: datetime.datetime) -> None:
+    """Every clock of the result, in the offset that the copied header declares (PS3.3 C.12.1.1.8)."""
+    offset = re.fullmatch(r"([+-])(\d\d)(\d\d)", str(film.get("TimezoneOffsetFromUTC") or ""))
+    if offset:
+        sign, hours, minutes = offset.groups()
+        delta = datetime.timedelta(hours=int(hours), minutes=int(minutes))
+        now = now.astimezone(datetime.timezone(-delta if sign == "-" else delta))
+    for item in result.ContributingEquipmentSequence:
+        if "ContributionDateTime" in item:
+            item.ContributionDateTime = now.strftime("%Y%m%d%H%M%S%z")
+    for date, time in _CLOCKS:
+        if date in result:
+            setattr(result, date, now.strftime("%Y%m%d"))
+            setattr(result, time, now.strftime("%H%M%S"))
+
+
+def _verbatim(ds: Dataset, tag: BaseTag, encodings: str | list[str]) -> RawDataElement:
+    """One element for an Explicit VR Little Endian data set, its text bytes as they came."""
+    element = ds.get_item(tag)
+    vr = element.VR or "UN"
+    if vr == "UN" and dictionary_has_tag(tag):  # implicit VR, or a sender that knew no better
+        vr = dictionary_VR(tag)
+    if vr == "SQ":
+        items = (
+            _encode((_verbatim(item, t, encodings) for t in sorted(item.keys())), encodings)
+            for item in ds[tag].value
+        )
+        value = b"".join(b"\xfe\xff\x00\xe0" + struct.pack("<L", len(item)) + item for item in items)
+    elif isinstance(element, RawDataElement):
+        value = element.value or b""
+    else:
+        header = 12 if vr in EXPLICIT_VR_LENGTH_32 else 8  # PS3.5 7.1.2
+        value = _encode([element], encodings)[header:]
+    if len(value) % 2:
+        value += b"\0" if vr == "UI" else b" "
+    return RawDataElement(tag, vr, len(value), value, 0, False, True)
+
+
+def _encode(elements: Iterable, encodings: str | list[str]) -> bytes:
+    """Elements, in order of their tags, as Explicit VR Little Endian."""
+    stream = DicomBytesIO()
+    stream.is_implicit_VR, stream.is_little_endian = False, True
+    for element in elements:
+        write_data_element(stream, element, encodings)
+    return stream.getvalue()

@@ -1,0 +1,228 @@
+"""The Structured Report: a reading in codes, for machines, and in a few sentences, for people.
+
+Comprehensive 3D SR by TID 1500 (DICOM PS3.16), primary result of the IHE AI Results profile.
+"""
+
+import datetime
+
+import numpy as np
+from highdicom import sr
+from pydicom.dataset import Dataset
+
+from daemon.results import codes, wording
+from daemon.results.activation import region, whole_film
+from daemon.results.film import (
+    PRODUCT,
+    complete_header,
+    derive_uid,
+    device_uid,
+    equipment,
+    finish,
+    instance_number,
+    result_uid,
+    series_uid,
+)
+from model.findings import Decision, ModelVersion, Reading, StepScores
+
+KIND = "SR"
+SERIES_NUMBER = 9002
+SERIES_DESCRIPTION = "Firstread AI - not for diagnosis - report"
+COMMENT = f"{wording.RESEARCH_USE}. {wording.NOT_REVIEWED.capitalize()}."
+
+
+def build(
+    film: Dataset,
+    reading: Reading,
+    film_digest: str,
+    now: datetime.datetime,
+    *,
+    rows: int,
+    columns: int,
+) -> Dataset:
+    """Write a reading as a report in the film's study.
+
+    Parameters
+    ----------
+    film : Dataset
+        Header of the film as received, best fresh from the file (`film.finish` says why).
+    reading : Reading
+    film_digest : str
+        Digest of the film as received; part of the *SOP Instance UID*.
+    now : datetime
+        Time of production, aware.
+    rows, columns : int
+        Matrix of the film, pixels; regions are given in it.
+
+    Returns
+    -------
+    Dataset
+        Comprehensive 3D SR Storage with file meta, Explicit VR Little Endian; the same bytes for the same
+        arguments.
+
+    Raises
+    ------
+    ValueError
+        If the activation holds NaN or infinity.
+
+    References
+    ----------
+    DICOM PS3.3 A.35.13; PS3.16 TID 1500, 1410, 1600 and 4019.
+    """
+    header = complete_header(film)
+    header.Rows, header.Columns = rows, columns
+    uid = result_uid(film, film_digest, reading.model, KIND)
+    report = sr.MeasurementReport(
+        observation_context=_observation_context(reading.model),
+        procedure_reported=codes.IMAGING_PROCEDURE,
+        imaging_measurements=_groups(header, reading, uid),
+        title=codes.REPORT_TITLE,
+        language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(codes.ENGLISH),
+        referenced_images=[header],
+    )
+    root = report[0]
+    _add_film_descriptors(root, film)
+    _insert_texts(root, reading)
+    _separate(root)
+    ds = sr.Comprehensive3DSR(
+        evidence=[header],
+        content=root,
+        series_instance_uid=series_uid(film, reading.model, KIND),
+        series_number=SERIES_NUMBER,
+        series_description=SERIES_DESCRIPTION,
+        sop_instance_uid=uid,
+        instance_number=instance_number(film),
+        manufacturer=PRODUCT,
+        manufacturer_model_name=PRODUCT,
+        software_versions=reading.model.version,
+        is_complete=True,
+        coding_schemes=[codes.private_scheme()],
+        contributing_equipment=[equipment(reading.model)],
+    )
+    return finish(ds, film, now)
+
+
+def _observation_context(model: ModelVersion) -> sr.ObservationContext:
+    """A device reports, never a person (TID 1001, 1004)."""
+    device = sr.DeviceObserverIdentifyingAttributes(
+        uid=device_uid(model),
+        name=PRODUCT,
+        manufacturer_name=PRODUCT,
+        model_name=f"{model.name} {model.version}",
+    )
+    return sr.ObservationContext(observer_device_context=sr.ObserverContext(codes.DEVICE, device))
+
+
+def _groups(header: Dataset, reading: Reading, uid: str) -> list:
+    """One group for each class that was scored, normality first."""
+    steps = [(1, reading.step1)] + ([(2, reading.step2)] if reading.step2 else [])
+    return [
+        _group(header, reading, number, step, label, uid)
+        for number, step in steps
+        for label in step.labels
+        if label in codes.FINDINGS
+    ]
+
+
+def _group(
+    header: Dataset, reading: Reading, number: int, step: StepScores, label: str, uid: str
+) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
+    """Score and decision of one class (TID 1410).
+
+    On a planar region, if need be the whole film: a viewer that shows regions only then shows every class.
+    """
+    outline = whole_film(header.Rows, header.Columns)
+    if wording.has_region(reading) and (number, label) == (reading.activation_step, reading.activation_label):
+        outline = region(reading.activation, header.Rows, header.Columns)
+    evaluations = [sr.QualitativeEvaluation(codes.DECISION, _decision(reading.decision, label))]
+    if label == "other virus":
+        evaluations.append(sr.QualitativeEvaluation(codes.MODEL_CLASS, codes.OTHER_VIRUS))
+    identifier = f"Step {number}: {label}"
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(derive_uid("tracking", uid, identifier), identifier),
+        referenced_region=_image_region(header, outline),
+        finding_type=codes.FINDINGS[label],
+        algorithm_id=_algorithm(reading.model, step),
+        measurements=[_score(step.scores[step.labels.index(label)], step.threshold)],
+        qualitative_evaluations=evaluations,
+    )
+
+
+def _image_region(header: Dataset, outline: np.ndarray) -> sr.ImageRegion:
+    """A closed line on the film, in its pixels (PS3.3 C.18.6)."""
+    source = sr.SourceImageForRegion(header.SOPClassUID, header.SOPInstanceUID)
+    return sr.ImageRegion(sr.GraphicTypeValues.POLYLINE, outline, source)
+
+
+def _algorithm(model: ModelVersion, step: StepScores) -> sr.AlgorithmIdentification:
+    """Which algorithm, and with which threshold (TID 4019)."""
+    return sr.AlgorithmIdentification(
+        name=model.name,
+        version=model.version,
+        manufacturer=PRODUCT,
+        family=codes.ARTIFICIAL_INTELLIGENCE,
+        parameters=[
+            f"threshold {wording.threshold_text(step.threshold)} of 100",
+            f"weights sha256 {model.weights_sha256[:12]}",
+        ],
+    )
+
+
+def _score(score: float, threshold: float) -> sr.Measurement:
+    """The score in per cent: as shown in *Numeric Value*, in full in *Floating Point Value*."""
+    measurement = sr.Measurement(codes.CERTAINTY, float(score) * 100, codes.PERCENT)
+    value = measurement[0].MeasuredValueSequence[0]
+    value.NumericValue = str(wording.rounded_score(score, threshold))
+    return measurement
+
+
+def _decision(decision: Decision, label: str) -> sr.CodedConcept:
+    """What the decision says of one class."""
+    refined = (Decision.COVID19, Decision.OTHER_VIRUS)
+    if decision.indeterminate or (decision is Decision.VIRAL and label in refined):
+        return codes.UNDETERMINED
+    said = label == decision or (label == Decision.VIRAL and decision in refined)
+    return codes.PRESENT if said else codes.ABSENT
+
+
+def _add_film_descriptors(root: Dataset, film: Dataset) -> None:
+    """View and orientation into the image library, where the film states them (TID 1603)."""
+    library = sr.utils.find_content_items(root, name=codes.IMAGE_LIBRARY)[0]
+    entry = library.ContentSequence[0].ContentSequence[0]
+    for item in entry.ContentSequence:
+        if item.ValueType == "NUM":  # highdicom writes 600 rows as 600.0
+            value = item.MeasuredValueSequence[0]
+            value.NumericValue = str(int(value.NumericValue))
+    relationship = sr.RelationshipTypeValues.HAS_ACQ_CONTEXT
+    view = codes.VIEWS.get(film.get("ViewPosition"))
+    if view:
+        entry.ContentSequence.append(sr.CodeContentItem(codes.IMAGE_VIEW, view, relationship))
+    orientation = film.get("PatientOrientation") or ()
+    if len(orientation) == 2:
+        names = (codes.PATIENT_ORIENTATION_ROW, codes.PATIENT_ORIENTATION_COLUMN)
+        for name, direction in zip(names, orientation, strict=True):
+            entry.ContentSequence.append(sr.TextContentItem(name, direction, relationship))
+
+
+def _insert_texts(root: Dataset, reading: Reading) -> None:
+    """Comment and Summary, first of all that the report contains."""
+    relationship = sr.RelationshipTypeValues.CONTAINS
+    texts = [
+        sr.TextContentItem(codes.COMMENT, COMMENT, relationship),
+        # A reader sees lines; one that drops the line ends still sees sentences.
+        sr.TextContentItem(codes.SUMMARY, "\r\n".join(wording.summary(reading)), relationship),
+    ]
+    first = next(
+        number
+        for number, item in enumerate(root.ContentSequence)
+        if item.RelationshipType == relationship.value
+    )
+    for number, item in enumerate(texts):
+        root.ContentSequence.insert(first + number, item)
+
+
+def _separate(item: Dataset) -> None:
+    """Headings and paragraphs for every container: CONTINUOUS runs all text into one (PS3.3 C.18.8)."""
+    if item.ValueType == "CONTAINER":
+        item.ContinuityOfContent = "SEPARATE"
+    for child in item.get("ContentSequence", ()):
+        _separate(child)

@@ -1,0 +1,137 @@
+"""What the results say, in words and figures: one text for the picture and for the report."""
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+
+from model.findings import Decision, ModelVersion, Reading, StepScores
+
+RESEARCH_USE = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
+NOT_REVIEWED = "machine output, not reviewed by a person"
+STEP2_NOT_RUN = "not run: viral does not lead step 1"
+
+
+def rounded_score(score: float, threshold: float) -> Decimal:
+    """A score as it is shown: 0 to 100, whole, half up.
+
+    Where the whole number would lie on the other side of the threshold than the score itself, one decimal,
+    towards the score's own side: 0.5996 at 0.6 is 59.9.
+
+    Parameters
+    ----------
+    score, threshold : float
+        0 to 1.
+
+    Returns
+    -------
+    Decimal
+        0 to 100, ready for *Numeric Value*.
+    """
+    percent, limit = _percent(score), _percent(threshold)
+    whole = percent.quantize(Decimal(1), ROUND_HALF_UP)
+    if (whole >= limit) == (percent >= limit):
+        return whole
+    return percent.quantize(Decimal("0.1"), ROUND_CEILING if percent >= limit else ROUND_FLOOR)
+
+
+def score_text(score: float, threshold: float) -> str:
+    """A score in words: as `rounded_score`, but ``<1`` and ``>99`` instead of 0 and 100."""
+    rounded = rounded_score(score, threshold)
+    if rounded <= 0:
+        return "<1"
+    return ">99" if rounded >= 100 else str(rounded)
+
+
+def threshold_text(threshold: float) -> str:
+    """A threshold on the scale of the scores, with the decimals it has: ``60``, ``62.5``."""
+    return f"{_percent(threshold).normalize():f}"
+
+
+def headline(reading: Reading) -> str:
+    """The one statement, for the top of the picture."""
+    if reading.decision.indeterminate:
+        return reading.decision.value.capitalize()
+    return f"Highest model score: {reading.decision}"
+
+
+def subline(reading: Reading) -> str:
+    """The scores that the headline rests on."""
+    step1, step2, decision = reading.step1, reading.step2, reading.decision
+    if decision is Decision.BELOW_THRESHOLD:
+        return f"step 1: highest score is {_leading(step1)}, threshold {threshold_text(step1.threshold)}"
+    if step2 is None:
+        return f"step 1: {_leading(step1)},  step 2 not run"
+    if decision is Decision.VIRAL:
+        return f"step 1: {_leading(step1)},  step 2 below its threshold"
+    return f"step 1: {_leading(step1)},  step 2: {_leading(step2)}"
+
+
+def has_region(reading: Reading) -> bool:
+    """Whether there is a place to point at: normal has none, an empty activation has none."""
+    return reading.activation_label != "normal" and bool(reading.activation.any())
+
+
+def grid_text(reading: Reading) -> str:
+    """How coarse the activation is: no contour is finer than its cells."""
+    rows, columns = reading.activation.shape
+    return f"from {columns} x {rows} cells"
+
+
+def model_text(model: ModelVersion) -> str:
+    """Model, version and the first twelve digits of the weights' digest."""
+    return f"version {model.version}, weights sha256 {model.weights_sha256[:12]}"
+
+
+def summary(reading: Reading) -> tuple[str, ...]:
+    """The report's *Summary*: full sentences, so that it reads well where a viewer drops the line ends."""
+    model = reading.model
+    return (
+        _statement(reading),
+        f"Step 1, {_step(reading.step1)}",
+        f"Step 2, {_step(reading.step2)}"
+        if reading.step2
+        else "Step 2: not run, viral does not lead step 1.",
+        _activation(reading),
+        "A model score is not a probability.",
+        f"Model {model.name}, {model_text(model)}.",
+    )
+
+
+def _statement(reading: Reading) -> str:
+    """The first line of the Summary."""
+    step1, decision = reading.step1, reading.decision
+    if decision is Decision.BELOW_THRESHOLD:
+        limit = threshold_text(step1.threshold)
+        return f"Indeterminate: the highest model score, {_leading(step1)}, is below the threshold {limit}."
+    if decision is Decision.STEPS_DISAGREE:
+        return "Indeterminate: step 1 leads to viral, step 2 to not viral."
+    line = f"Highest model score: {decision}."
+    if decision is Decision.VIRAL and reading.step2:
+        line += " Step 2 is below its threshold."
+    return line
+
+
+def _step(step: StepScores) -> str:
+    """All scores of one step."""
+    scores = ", ".join(
+        f"{label} {score_text(score, step.threshold)}"
+        for label, score in zip(step.labels, step.scores, strict=True)
+    )
+    return f"model score 0 to 100, threshold {threshold_text(step.threshold)}: {scores}."
+
+
+def _activation(reading: Reading) -> str:
+    """Where the model looked, as far as it is known."""
+    if reading.activation_label == "normal":
+        return "Activation: not shown, normal has no region."
+    if not has_region(reading):
+        return "Activation: empty, no region."
+    source = f"{reading.activation_label} (step {reading.activation_step})"
+    return f"Activation: for {source}, {grid_text(reading)}, lungs not outlined."
+
+
+def _leading(step: StepScores) -> str:
+    return f"{step.leading} {score_text(step.leading_score, step.threshold)}"
+
+
+def _percent(share: float) -> Decimal:
+    """Exact in decimals: 0.596 * 100 in binary is a little less than 59.6."""
+    return Decimal(repr(float(share))) * 100
