@@ -110,9 +110,8 @@ def _receive(options: argparse.Namespace) -> int:
 
 
 def _read(options: argparse.Namespace) -> int:
-    from model.reader import Reader
-
     from daemon import housekeeping, read, service
+    from model.reader import Reader
 
     service.configure_logging()
     stop = service.stop_on_signals()
@@ -202,7 +201,7 @@ def _show(options: argparse.Namespace) -> int:
         for row in deliveries.of_film(connection, options.job):
             status = "" if row.peer_status is None else f" 0x{row.peer_status:04X}"
             print(
-                f"  {row.kind} to {row.destination}: {row.state}{status}, {row.attempts} attempts {row.reason}"
+                f"  {row.kind} to {row.destination}: {row.state}{status}, attempt {row.attempts} {row.reason}"
             )
             print(f"     {row.sop_instance_uid}")
     return 0

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
-from model.scope import ScopeRules
 from pydantic import AfterValidator, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 from pydicom.uid import UID, UID_dictionary
+
+from model.scope import ScopeRules
 
 DEFAULT_PATH = Path("/etc/firstread/firstread.toml")
 _STRICT = pydantic.ConfigDict(extra="forbid", strict=True)

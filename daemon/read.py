@@ -21,9 +21,6 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pydicom
-from model.pixels import UnreadableFilm
-from model.reader import PreparedFilm, Reader, prepare
-from model.scope import OutOfScope, ScopeRules
 from pydicom.dataset import Dataset
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,7 +29,10 @@ from daemon import service
 from daemon.config import Config
 from daemon.results import secondary_capture, structured_report
 from daemon.results.film import complete_header
+from model.decode import UnreadableFilm
 from model.findings import Reading
+from model.reader import PreparedFilm, Reader, prepare
+from model.scope import OutOfScope, ScopeRules
 from storage import films
 from storage.deliveries import NewDelivery
 from storage.films import Job
@@ -90,8 +90,7 @@ class ReadLoop:
                         self._working, POLL_SECONDS, return_when=concurrent.futures.FIRST_COMPLETED
                     )
                 self._take_finished()
-                if len(self._prepared) >= self._config.model.batch_size or not self._working:
-                    self._run_network()
+                self._run_network()
                 beat()
         finally:
             self._pool.shutdown(cancel_futures=True)
@@ -152,6 +151,7 @@ class ReadLoop:
             self._retry_or_fail(film.job, f"{type(error).__name__}: {error}")
 
     def _run_network(self) -> None:
+        """Read what is prepared, full batch or not: workers decode the next films meanwhile."""
         batch = self._prepared[: self._config.model.batch_size]
         if not batch:
             return
@@ -201,9 +201,13 @@ class ReadLoop:
             _LOGGER.error("jobs %s: %s", [film.job.id for film in batch], error)
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        # forkserver: a fork of this process would carry TensorFlow's threads and their locks.
+        # forkserver: a fork of this process would carry TensorFlow's threads and their locks. It imports
+        # this module once, so that a new worker, the first or one after a crash, is there at once.
         context = multiprocessing.get_context("forkserver")
-        return ProcessPoolExecutor(self._config.model.decoders, context, initializer=_start_worker)
+        context.set_forkserver_preload([__name__])
+        pool = ProcessPoolExecutor(self._config.model.decoders, context, initializer=_start_worker)
+        concurrent.futures.wait([pool.submit(int) for _ in range(self._config.model.decoders)])
+        return pool
 
     def _try_one_by_one(self) -> None:
         """After a worker's death: all films in hand again, each alone, so that the killer stands out."""
@@ -251,8 +255,12 @@ def build_results(
     """The results of one film by kind, ``SC`` and ``SR``."""
     film = complete_header(header)
     return {
-        "SC": secondary_capture.build(film, prepared.display, reading, digest, now, longest_side),
-        "SR": structured_report.build(film, reading, digest, now, prepared.rows, prepared.columns),
+        "SC": secondary_capture.build(
+            film, prepared.display, reading, digest, now, longest_side=longest_side
+        ),
+        "SR": structured_report.build(
+            film, reading, digest, now, rows=prepared.rows, columns=prepared.columns
+        ),
     }
 
 

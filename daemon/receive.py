@@ -184,6 +184,8 @@ def _describe(event: Event) -> dict[str, object]:
         raise Refused(CANNOT_UNDERSTAND, "SOP Instance UID: expected digits and dots, at most 64")
     header, data_set_offset = _read_header(path)
     for keyword, commanded in (("SOPInstanceUID", sop_instance_uid), ("SOPClassUID", sop_class_uid)):
+        if keyword not in header:
+            raise Refused(CANNOT_UNDERSTAND, f"data set without {keyword}")
         if _text(header, keyword, 64) != commanded:
             raise Refused(DATA_SET_DOES_NOT_MATCH_SOP_CLASS, f"{keyword} of data set and command differ")
     study_instance_uid = _text(header, "StudyInstanceUID", 65)

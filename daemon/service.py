@@ -34,7 +34,7 @@ def configure_logging() -> None:
     )
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     warnings.simplefilter("ignore")
-    for name in ("pydicom", "alembic"):
+    for name in ("pydicom", "alembic", "apscheduler"):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 
