@@ -229,9 +229,12 @@ def _requeue(options: argparse.Namespace) -> int:
 
 
 def _classify(options: argparse.Namespace) -> int:
-    from daemon import classify
+    from daemon import classify, config, service
 
-    return classify.run(options.files, options.out)
+    service.configure_logging()
+    unconfigured = options.config == config.DEFAULT_PATH and not options.config.exists()
+    settings = config.Config() if unconfigured else config.load(options.config)
+    return 0 if classify.run(settings, options.files, options.out) else 1
 
 
 def _train(options: argparse.Namespace) -> int:
