@@ -28,6 +28,9 @@ LEASE = datetime.timedelta(minutes=5)
 BATCH = 64
 CONNECTION_TIMEOUT_SECONDS = 10.0
 RESPONSE_TIMEOUT_SECONDS = 60.0
+# PS3.4 table B.2-1; archives use the second for refusals of their own, told in the Error Comment.
+OUT_OF_RESOURCES = 0xA700
+SITE_REFUSAL = 0xA777
 _LOGGER = logging.getLogger("firstread.send")
 
 
@@ -175,9 +178,9 @@ def store(assoc: Association, ds: pydicom.FileDataset) -> Accepted:
     Raises
     ------
     PeerRefused
-        If no context was accepted for the class, or the status is A9xx, Cxxx, another Axxx, or unknown.
+        If no context was accepted for the class, or for any status not named here.
     PeerUnavailable
-        If the status is A7xx or 01xx resource-like, or the association ended without one.
+        If the status is A7xx (not A777), or the association ended without one.
     """
     accepted = {str(context.abstract_syntax) for context in assoc.accepted_contexts}
     if ds.SOPClassUID not in accepted and assoc.is_established:
@@ -194,7 +197,7 @@ def store(assoc: Association, ds: pydicom.FileDataset) -> Accepted:
         return Accepted(status, "")
     if status & 0xF000 == 0xB000 or status in (0x0001, 0x0107, 0x0116):
         return Accepted(status, f"warning, {said}")
-    if status & 0xFF00 == 0xA700:
+    if status & 0xFF00 == OUT_OF_RESOURCES and status != SITE_REFUSAL:
         raise PeerUnavailable(said, status)
     raise PeerRefused(said, status)
 

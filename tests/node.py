@@ -61,6 +61,10 @@ class Node:
         self.config.write_text("\n".join(lines), encoding="utf-8")
         self.engine = database.open_engine(self.url)
 
+    def migrate(self) -> None:
+        """Make the schema, for tests that fill the database before any process runs."""
+        database.migrate(self.engine)
+
     def firstread(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a verb to its end."""
         return subprocess.run(
@@ -173,6 +177,11 @@ class Pacs:
     def of(self, sop_class: UID) -> list[FileDataset]:
         """What was kept of one SOP class."""
         return [ds for ds in self.received if ds.SOPClassUID == sop_class]
+
+    def abort_all(self) -> None:
+        """Hang up on everybody."""
+        for assoc in self._server.active_associations:
+            assoc.abort(block=False)
 
     def close(self) -> None:
         self._server.shutdown()
