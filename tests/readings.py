@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from model.findings import STEP1_LABELS, STEP2_LABELS, ModelVersion, Reading, StepScores, decide
+from model.findings import STEP1_LABELS, STEP2_LABELS, Decision, ModelVersion, Reading, StepScores, decide
 
 MODEL = ModelVersion("example-1", "0.0.0", "0123456789ab" + "0" * 52, "class activation mapping")
 
@@ -23,11 +23,10 @@ def make_reading(
     first = StepScores(STEP1_LABELS, step1, 0.6)
     second = StepScores(STEP2_LABELS, step2, 0.6) if step2 else None
     decision = decide(first, second)
-    by_step2 = second is not None and not (decision.indeterminate and first.leading_score < 0.6)
-    by_step2 = by_step2 and decision.value != "viral"
-    label = second.leading if by_step2 else first.leading
+    said_by_step2 = second is not None and decision not in (Decision.BELOW_THRESHOLD, Decision.VIRAL)
+    step, label = (2, second.leading) if said_by_step2 else (1, first.leading)
     activation = blob() if activation is None else activation
-    return Reading(model, first, second, decision, label, 2 if by_step2 else 1, activation)
+    return Reading(model, first, second, decision, label, step, activation)
 
 
 def normal() -> Reading:

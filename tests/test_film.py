@@ -129,6 +129,25 @@ def test_the_same_arguments_give_the_same_bytes():
     assert encoded(NOW + datetime.timedelta(seconds=1)) != first
 
 
+@pytest.mark.parametrize("offset", ["+9900", "-0199", "UTC"])
+def test_an_impossible_offset_is_copied_but_not_applied(offset, tmp_path):
+    for ds in results(make_film(TimezoneOffsetFromUTC=offset), tmp_path):
+        assert ds.TimezoneOffsetFromUTC == offset
+        assert ds.ContentTime == "012007"
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR IS:UserWarning")  # of the film, that is the point
+def test_results_sort_as_their_films_do_and_survive_an_instance_number_that_is_none(tmp_path):
+    path = tmp_path / "film.dcm"
+    assert {
+        ds.InstanceNumber for ds in results(write_film(path, make_film(InstanceNumber=77)), tmp_path)
+    } == {77}
+    number = b"\x20\x00\x13\x00IS\x02\x00"
+    path.write_bytes(path.read_bytes().replace(number + b"77", number + b"7x"))
+    film = dcmread(path, stop_before_pixels=True)
+    assert {ds.InstanceNumber for ds in results(film, tmp_path)} == {1}
+
+
 def test_uids_change_with_film_bytes_weights_and_kind():
     film, model = make_film(), covid().model
     weights = type(model)(model.name, model.version, "f" * 64, model.method)

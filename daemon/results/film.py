@@ -140,7 +140,7 @@ def instance_number(film: Dataset) -> int:
     """The film's *Instance Number*, so that results sort as their films do; 1 where it has no usable one."""
     try:
         return max(1, int(film.InstanceNumber))
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, OverflowError, TypeError, ValueError):
         return 1
 
 
@@ -178,8 +178,8 @@ def finish(result: Dataset, film: Dataset, now: datetime.datetime, *, also: tupl
     result : Dataset
         As highdicom built it, all text of our own in ASCII.
     film : Dataset
-        Header as received, best with the copied elements not yet looked at: pydicom keeps the bytes of an
-        element as they came until someone reads its value.
+        Header as received, the copied elements not yet looked at: pydicom keeps the bytes of an element
+        until someone reads its value, and text that did not decode is lost then.
     now : datetime
         Time of production, aware.
     also : tuple of str
@@ -212,7 +212,7 @@ def _version(model: ModelVersion) -> tuple[str, str, str]:
 
 def _stamp(result: Dataset, film: Dataset, now: datetime.datetime) -> None:
     """Every clock of the result, in the offset that the copied header declares (PS3.3 C.12.1.1.8)."""
-    offset = re.fullmatch(r"([+-])(\d\d)(\d\d)", str(film.get("TimezoneOffsetFromUTC") or ""))
+    offset = re.fullmatch(r"([+-])(0\d|1[0-4])([0-5]\d)", str(film.get("TimezoneOffsetFromUTC") or ""))
     if offset:
         sign, hours, minutes = offset.groups()
         delta = datetime.timedelta(hours=int(hours), minutes=int(minutes))
