@@ -28,7 +28,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from daemon import service
 from daemon.config import Config
 from daemon.results import secondary_capture, structured_report
-from daemon.results.film import complete_header
 from model.decode import UnreadableFilm
 from model.findings import Reading
 from model.reader import PreparedFilm, Reader, prepare
@@ -252,14 +251,17 @@ def build_results(
     longest_side: int,
     now: datetime.datetime,
 ) -> dict[str, Dataset]:
-    """The results of one film by kind, ``SC`` and ``SR``."""
-    film = complete_header(header)
+    """The results of one film by kind, ``SC`` and ``SR``.
+
+    `header` must come straight from the file: pydicom keeps the bytes of an element as they are only
+    until it is read, and the results copy the patient's elements byte for byte.
+    """
     return {
         "SC": secondary_capture.build(
-            film, prepared.display, reading, digest, now, longest_side=longest_side
+            header, prepared.display, reading, digest, now, longest_side=longest_side
         ),
         "SR": structured_report.build(
-            film, reading, digest, now, rows=prepared.rows, columns=prepared.columns
+            header, reading, digest, now, rows=prepared.rows, columns=prepared.columns
         ),
     }
 

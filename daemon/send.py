@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 import pydicom
+from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
@@ -187,6 +188,9 @@ def store(assoc: Association, ds: pydicom.FileDataset) -> Accepted:
         raise PeerRefused(f"the peer accepted no presentation context for {ds.SOPClassUID.name}")
     if not assoc.is_established:
         raise PeerUnavailable("the association ended before this object")
+    [context] = [one for one in assoc.accepted_contexts if one.abstract_syntax == ds.SOPClassUID]
+    if context.transfer_syntax[0] == ImplicitVRLittleEndian:
+        _encode_as_implicit(ds)
     answer = assoc.send_c_store(ds)
     if "Status" not in answer:
         raise PeerUnavailable("the association ended without a status for this object")
@@ -200,6 +204,19 @@ def store(assoc: Association, ds: pydicom.FileDataset) -> Accepted:
     if status & 0xFF00 == OUT_OF_RESOURCES and status != SITE_REFUSAL:
         raise PeerUnavailable(said, status)
     raise PeerRefused(said, status)
+
+
+def _encode_as_implicit(ds: Dataset) -> None:
+    """Let pydicom write a data set in Implicit VR with its values' bytes as they are.
+
+    It would decode and encode every text otherwise, and names whose bytes do not fit their declared
+    character set would not survive that. From Explicit VR Little Endian only the element headers differ.
+    """
+    for tag in list(ds.keys()):
+        if ds.get_item(tag).VR == "SQ":
+            for item in ds[tag].value:
+                _encode_as_implicit(item)
+    ds.set_original_encoding(True, True, ds.original_character_set)
 
 
 def echo(ae_title: str, destination: Destination) -> None:

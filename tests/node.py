@@ -149,6 +149,7 @@ class Pacs:
 
     def __init__(self, contexts: list | None = None, ae_title: str = "PACS", port: int = 0) -> None:
         self.received: list[FileDataset] = []
+        self.raw: list[bytes] = []
         self.associations = 0
         self.answer: Callable[[Dataset], int | Dataset] = lambda ds: 0x0000
         self._lock = threading.Lock()
@@ -172,6 +173,7 @@ class Pacs:
             status = self.answer(ds)
             if status == 0x0000:
                 self.received.append(ds)
+                self.raw.append(event.encoded_dataset(include_meta=False))
         return status
 
     def of(self, sop_class: UID) -> list[FileDataset]:

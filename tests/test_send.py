@@ -1,8 +1,11 @@
 """daemon/send.py: a real sender process and a real Storage SCP that answers what the test says."""
 
+import copy
 import datetime
 
+import pydicom
 import pytest
+import received
 import servers
 from node import Node, Pacs
 from pydicom.dataset import Dataset
@@ -141,6 +144,32 @@ def test_results_are_sent_in_the_syntax_that_the_peer_accepts(tmp_path, film, sy
     assert {str(ds.PatientName) for ds in pacs.received} == {"Buc^Jérôme"}
     pacs.close()
     node.engine.dispose()
+
+
+def test_names_that_do_not_decode_reach_a_peer_that_takes_implicit_vr_only_as_they_came(tmp_path, film):
+    pacs = Pacs([build_context(uid, [ImplicitVRLittleEndian]) for uid in KINDS.values()])
+    node = Node(tmp_path, {"pacs": pacs.port})
+    node.migrate()
+    declared, name = received.NATIONAL["wrongly declared"]
+    received.write_national_film(tmp_path / "film.dcm", declared, name)
+    sent = pydicom.dcmread(tmp_path / "film.dcm")
+    put_results(node, lambda **changes: with_elements(sent, changes))
+    with node.running("send"):
+        servers.wait_until(lambda: {row.state for row in node.deliveries()} == {"SENT"})
+    assert len(pacs.raw) == 2
+    assert all(name in raw for raw in pacs.raw)
+    pacs.close()
+    node.engine.dispose()
+
+
+def with_elements(ds, changes):
+    """A copy of a data set in which only `changes` have been touched."""
+    copied = copy.deepcopy(ds)
+    for keyword, value in changes.items():
+        setattr(copied, keyword, value)
+    copied.file_meta.MediaStorageSOPInstanceUID = copied.SOPInstanceUID
+    copied.file_meta.MediaStorageSOPClassUID = copied.SOPClassUID
+    return copied
 
 
 def test_a_dead_peer_gets_its_results_when_it_is_back(tmp_path, film):
