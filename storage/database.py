@@ -76,6 +76,9 @@ def _configure_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry)
 
 
 def _begin_immediate(connection: Connection) -> None:
+    # SQLAlchemy tells of a begin in AUTOCOMMIT too; a reader would lock every writer out while it looks.
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        return
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
