@@ -3,11 +3,14 @@
 import datetime
 import importlib.metadata
 import importlib.util
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from daemon import receive, send, service
 from daemon.config import Config
 from storage import database, heartbeats
+from storage.spool import Spool
 
 STALE_SECONDS = 60.0
 PACKAGES = ("daemon", "model", "storage")
@@ -61,15 +64,23 @@ def _decoders() -> str:
 
 
 def _database(config: Config) -> str:
-    engine = service.open_database(config)
-    database.migrate(engine)
+    engine = service.open_database(config.storage)
+    try:
+        database.require_schema(engine)
+    except database.SchemaMissing as missing:
+        return str(missing)
     return f"{engine.dialect.name} at this release's schema"
 
 
 def _spool(config: Config) -> str:
-    _, spool = service.open_storage(config)
+    root = Path(config.storage.spool)
+    if not root.exists():
+        return f"{root}: not made yet; the node makes it when it starts"
+    spool = Spool(root, config.storage.floor_mib << 20)
     spool.require_space()
-    return str(spool.root)
+    if not os.access(spool.incoming, os.W_OK):
+        raise PermissionError(f"{spool.incoming} is not writable, expected a folder to write in")
+    return str(root)
 
 
 def _weights(config: Config) -> str:
@@ -80,8 +91,11 @@ def _weights(config: Config) -> str:
 
 
 def _processes(config: Config) -> str:
-    with database.reading(service.open_database(config)) as connection:
-        beats = heartbeats.latest(connection)
+    try:
+        with database.reading(service.look_into_database(config.storage)) as connection:
+            beats = heartbeats.latest(connection)
+    except database.SchemaMissing:
+        beats = {}
     if not beats:
         return "none has run yet"
     limit = service.now() - datetime.timedelta(seconds=STALE_SECONDS)

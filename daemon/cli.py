@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import threading
 import time
@@ -13,8 +14,10 @@ from storage.states import DeliveryState, FilmState
 
 if TYPE_CHECKING:
     from daemon.config import Config
+    from storage.database import Engine
 
 TAIL_LINES = 20
+FOLLOW_LINES = 1000
 TAIL_SECONDS = 0.5
 
 
@@ -22,21 +25,31 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a verb; the exit status: 0 done, 1 a problem was found, 2 wrong usage."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    from daemon.config import BadConfig
-    from storage.database import NewerSchema
+    from daemon.config_file import BadConfig
+    from model.weights import WeightsInvalid
+    from storage.database import NewerSchema, SchemaMissing, SQLAlchemyError
     from storage.films import NoSuchJob
 
     try:
         return options.run(options)
-    except (BadConfig, NewerSchema, NoSuchJob, OSError) as error:
-        print(f"firstread: {error}", file=sys.stderr)
-        return 1
+    except BrokenPipeError:
+        # Who reads our answers, such as head, has enough of them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SQLAlchemyError as error:
+        # Its text goes on with the statement and its values.
+        problem = f"database: {str(getattr(error, 'orig', None) or error).strip().splitlines()[0]}"
+    except (BadConfig, NewerSchema, SchemaMissing, NoSuchJob, WeightsInvalid, OSError) as error:
+        problem = str(error)
     except KeyboardInterrupt:
         return 130
+    for line in problem.splitlines():
+        print(f"firstread: {line}", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    from daemon.config import DEFAULT_PATH
+    from daemon.config_file import DEFAULT_PATH
 
     parser = argparse.ArgumentParser(
         prog="firstread",
@@ -70,10 +83,18 @@ def _parser() -> argparse.ArgumentParser:
     classify = verb("classify", _classify, "read films without network or database")
     classify.add_argument("files", type=Path, nargs="+", metavar="FILE")
     classify.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
-    train = verb("train", _train, "make weights")
-    train.add_argument("version", help="model version, a folder of model/versions")
-    train.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with manifest.csv")
+    train = verb("train", _train, "make the weights of a model version")
+    train.add_argument("version", type=Path, metavar="DIR", help="folder with model.toml, the recipe")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints and weights")
+    evaluate = verb("evaluate", _evaluate, "judge a model version on labelled films; JSON")
+    evaluate.add_argument("--model", required=True, metavar="NAME", help="name of a model version")
+    evaluate.add_argument("--folds", type=int, nargs="+", metavar="N", help="only these folds (all)")
+    evaluate.add_argument("--sources", nargs="+", required=True, metavar="NAME", help="only these sources")
+    for learning in (train, evaluate):
+        learning.add_argument(
+            "--manifest", type=Path, required=True, metavar="CSV", help="the labelled films"
+        )
+        learning.add_argument("--root", type=Path, required=True, metavar="DIR", help="where their files lie")
     return parser
 
 
@@ -83,12 +104,22 @@ def _config(options: argparse.Namespace) -> "Config":
     return config.load(options.config)
 
 
+def _database(options: argparse.Namespace) -> "Engine":
+    """The job database, for verbs that only look or that move a row."""
+    from daemon import config_file, service
+
+    return service.look_into_database(config_file.load_storage(options.config))
+
+
 def _run(options: argparse.Namespace) -> int:
     from daemon import service, supervise
+    from model import weights
 
     service.configure_logging()
     config = _config(options)
-    service.open_storage(config)[0].dispose()
+    # What no restart would heal is told before the first process starts.
+    weights.open_version(config.model.version)
+    service.open_storage(config.storage)[0].dispose()
     supervise.run(options.config)
     return 0
 
@@ -99,7 +130,7 @@ def _receive(options: argparse.Namespace) -> int:
     service.configure_logging()
     stop = service.stop_on_signals()
     config = _config(options)
-    engine, spool = service.open_storage(config)
+    engine, spool = service.open_storage(config.storage)
     server = receive.start(config, engine, spool)
     service.announce_ready("receive")
     pulse = service.Pulse(engine, "receive")
@@ -116,7 +147,7 @@ def _read(options: argparse.Namespace) -> int:
     service.configure_logging()
     stop = service.stop_on_signals()
     config = _config(options)
-    engine, spool = service.open_storage(config)
+    engine, spool = service.open_storage(config.storage)
     reader = Reader(config.model.version, config.model.batch_size)
     loop = read.ReadLoop(config, engine, spool, reader)
     chores = housekeeping.start(engine, spool, config.model.attempts)
@@ -134,7 +165,7 @@ def _send(options: argparse.Namespace) -> int:
     service.configure_logging()
     stop = service.stop_on_signals()
     config = _config(options)
-    engine, spool = service.open_storage(config)
+    engine, spool = service.open_storage(config.storage)
     pulse = service.Pulse(engine, "send")
     loops = [send.SendLoop(config.node.ae_title, one, engine, spool) for one in config.destination]
     threads = [
@@ -146,8 +177,8 @@ def _send(options: argparse.Namespace) -> int:
         thread.start()
     if not options.once:
         while not stop.wait(1.0):
-            if not threads:
-                pulse.beat()
+            # A sender may wait for its peer longer than a watchdog should; its own timeouts bound that wait.
+            pulse.beat()
             if not all(thread.is_alive() for thread in threads):
                 raise RuntimeError("a sender thread ended")
     for thread in threads:
@@ -169,27 +200,25 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _tail(options: argparse.Namespace) -> int:
-    from daemon import service
     from storage import database, events
 
-    engine = service.open_database(_config(options))
-    after = 0
+    engine = _database(options)
+    after, limit = 0, TAIL_LINES
     with database.reading(engine) as connection:
         while True:
-            limit = TAIL_LINES if after == 0 else 1000
             for row in events.newest(connection, after, limit, options.state):
                 print(_event_json(row) if options.json else _event_line(row), flush=True)
                 after = max(after, row.id)
             if not options.follow:
                 return 0
+            limit = FOLLOW_LINES
             time.sleep(TAIL_SECONDS)
 
 
 def _show(options: argparse.Namespace) -> int:
-    from daemon import service
     from storage import database, deliveries, events, films
 
-    with database.reading(service.open_database(_config(options))) as connection:
+    with database.reading(_database(options)) as connection:
         film = films.get(connection, options.job)
         for key, value in film._mapping.items():
             if value not in (None, ""):
@@ -212,7 +241,7 @@ def _requeue(options: argparse.Namespace) -> int:
     from storage import deliveries, films
     from storage.states import IllegalMove
 
-    engine = service.open_database(_config(options))
+    engine = _database(options)
     status = 0
     for job in options.jobs:
         moved = deliveries.requeue_failed(engine, job, "requeue", service.now())
@@ -238,9 +267,19 @@ def _classify(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from model.training import train
+    from daemon import service
+    from model.training.train import train
 
-    train.train(options.version, options.data, options.out)
+    service.configure_logging()
+    train(options.version, options.manifest, options.root, options.out, service.now())
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from model.evaluation.evaluate import evaluate
+
+    figures = evaluate(options.model, options.manifest, options.root, options.folds, options.sources)
+    print(json.dumps(figures, indent=2))
     return 0
 
 

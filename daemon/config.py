@@ -1,26 +1,22 @@
-"""The node's settings: TOML in, frozen dataclasses out, every error at once."""
+"""The node's settings: every table of the config file as a frozen dataclass."""
 
-import json
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-import pydantic
 from pydantic import AfterValidator, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
+from pydicom.config import IGNORE
 from pydicom.uid import UID, UID_dictionary
 
+from daemon.config_file import STRICT, Storage, read_tables, validated
 from model.scope import ScopeRules
-
-DEFAULT_PATH = Path("/etc/firstread/firstread.toml")
-_STRICT = pydantic.ConfigDict(extra="forbid", strict=True)
 
 
 def _sop_class_uid(name: str) -> str:
     """UID of a SOP class given by its keyword or UID."""
     if name in _KEYWORDS:
         return _KEYWORDS[name]
-    if UID(name).is_valid:
+    if UID(name, validation_mode=IGNORE).is_valid:
         return name
     raise ValueError(f"{name!r}, expected the keyword of a SOP class of PS3.6 table A-1 or a UID")
 
@@ -29,13 +25,14 @@ _KEYWORDS = {entry[4]: uid for uid, entry in UID_dictionary.items() if entry[1] 
 
 AeTitle = Annotated[str, Field(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0, strict=False)]
+# The upper bounds keep infinity, and what no timer takes, out of the node's clocks.
+Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 SopClassUid = Annotated[str, AfterValidator(_sop_class_uid)]
 
 
 # The defaults are keywords too, which validation turns into UIDs.
-@dataclass(frozen=True, config=_STRICT | {"validate_default": True})
+@dataclass(frozen=True, config=STRICT | {"validate_default": True})
 class Node:
     """Table ``[node]``: who we are on the network and what a peer may make us do."""
 
@@ -57,40 +54,33 @@ class Node:
     idle_timeout_seconds: Seconds = 120.0
 
 
-@dataclass(frozen=True, config=_STRICT)
-class Storage:
-    """Table ``[storage]``: where films, results and jobs are kept."""
-
-    database: str = "sqlite:////var/lib/firstread/firstread.db"
-    database_password_file: str = ""
-    spool: str = "/var/lib/firstread/spool"
-    floor_mib: Annotated[int, Field(ge=0)] = 1024
-
-
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Model:
     """Table ``[model]``: what reads, and how hard it tries."""
 
     version: str = "gao-2020"
     batch_size: Annotated[int, Field(ge=1, le=256)] = 16
     decoders: Count = 2
-    film_timeout_seconds: Count = 60
+    film_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
     attempts: Count = 3
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Scope(ScopeRules):
     """Table ``[scope]``: which films are read."""
 
+    # Named by keyword as in ``[node] accept``; the rules themselves know UIDs.
+    sop_classes: tuple[SopClassUid, ...] = ScopeRules.sop_classes
 
-@dataclass(frozen=True, config=_STRICT)
+
+@dataclass(frozen=True, config=STRICT)
 class Results:
     """Table ``[results]``: how the results look."""
 
     longest_side: Annotated[int, Field(ge=512, le=4096)] = 1024
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Destination:
     """Table ``[[destination]]``: a PACS that gets the results."""
 
@@ -98,10 +88,10 @@ class Destination:
     ae_title: AeTitle
     host: str
     port: Port
-    give_up_hours: Annotated[float, Field(gt=0, strict=False)] = 72.0
+    give_up_hours: Annotated[float, Field(gt=0, le=8784, allow_inf_nan=False)] = 72.0
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Config:
     """All tables."""
 
@@ -111,10 +101,6 @@ class Config:
     scope: Scope = Scope()
     results: Results = Results()
     destination: tuple[Destination, ...] = ()
-
-
-class BadConfig(ValueError):
-    """The config file cannot be used; the message has a line for each fault, with table and key."""
 
 
 def load(path: Path) -> Config:
@@ -133,37 +119,20 @@ def load(path: Path) -> Config:
     BadConfig
         If the file is absent or not TOML, or for every unknown key, wrong type and value out of range.
     """
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadConfig(f"{path}: {error.strerror}; expected a config file (see --config)") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadConfig(f"{path}: not TOML: {error}") from error
-    return parse(tables, str(path))
+    return parse(read_tables(path), str(path))
 
 
 def parse(tables: dict[str, Any], source: str) -> Config:
     """Settings from tables already read; `source` begins each line of an error."""
-    try:
-        # By way of JSON, which like TOML has tables and arrays where Python has dataclasses and tuples.
-        config = _ADAPTER.validate_json(json.dumps(tables, default=str))
-    except pydantic.ValidationError as error:
-        raise BadConfig("\n".join(f"{source}: {_fault(fault)}" for fault in error.errors())) from error
-    names = [destination.name for destination in config.destination]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise BadConfig(f"{source}: [[destination]] name {', '.join(twice)} stands twice, expected each once")
-    return config
+    return validated(_ADAPTER, tables, source, _repeated_names(tables.get("destination")))
 
 
 _ADAPTER = TypeAdapter(Config)
 
 
-def _fault(fault: Any) -> str:
-    table, *keys = fault["loc"]
-    place = f"[[{table}]] number {keys.pop(0) + 1}" if keys and isinstance(keys[0], int) else f"[{table}]"
-    if keys:
-        place += f" {'.'.join(map(str, keys))}"
-    if fault["type"] == "unexpected_keyword_argument":
-        return f"{place}: unknown; etc/firstread.toml of this release shows every table and key"
-    found = "" if fault["type"] == "missing" else f", found {fault['input']!r}"
-    return f"{place}: {fault['msg']}{found}"
+def _repeated_names(destinations: object) -> list[str]:
+    """A fault for each name that stands twice, looked for also where other faults stand."""
+    tables = destinations if isinstance(destinations, list) else []
+    names = [table["name"] for table in tables if isinstance(table, dict) and "name" in table]
+    repeated = {str(name) for name in names if names.count(name) > 1}
+    return [f"[[destination]] name: {name} stands twice, expected each once" for name in sorted(repeated)]

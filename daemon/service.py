@@ -11,11 +11,11 @@ import threading
 import time
 import warnings
 from pathlib import Path
+from types import FrameType
 
-import pydicom
 from sqlalchemy import Engine
 
-from daemon.config import Config
+from daemon.config_file import Storage
 from storage import database, heartbeats
 from storage.spool import Spool
 
@@ -29,6 +29,9 @@ def configure_logging() -> None:
     pydicom's warnings quote the value that is wrong, which may be a patient's name; values that a peer
     sends are judged by us, where they matter.
     """
+    # A look into the job database logs nothing and does without this import.
+    import pydicom  # noqa: PLC0415
+
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
@@ -73,36 +76,53 @@ def _began(process: int) -> str:
     return stat.rpartition(")")[2].split()[19]
 
 
-def open_storage(config: Config) -> tuple[Engine, Spool]:
-    """Database, migrated, and spool of a config.
+def open_storage(settings: Storage) -> tuple[Engine, Spool]:
+    """Database, migrated, and spool of table ``[storage]``.
 
     Raises
     ------
     storage.database.DatabaseUnavailable, storage.database.NewerSchema, storage.spool.SpoolUnavailable
     """
-    engine = open_database(config)
+    engine = open_database(settings)
     database.migrate(engine)
-    return engine, Spool(Path(config.storage.spool), config.storage.floor_mib << 20)
+    return engine, Spool(Path(settings.spool), settings.floor_mib << 20)
 
 
-def open_database(config: Config) -> Engine:
-    """Engine of a config, its password read from the file the config names."""
+def look_into_database(settings: Storage) -> Engine:
+    """Engine for a command that makes and migrates nothing, so that any user of the machine may run it.
+
+    Raises
+    ------
+    storage.database.DatabaseUnavailable, storage.database.NewerSchema, storage.database.SchemaMissing
+    """
+    engine = open_database(settings)
+    database.require_schema(engine)
+    return engine
+
+
+def open_database(settings: Storage) -> Engine:
+    """Engine of table ``[storage]``, its password read from the file the table names."""
     password = None
-    if config.storage.database_password_file:
+    if settings.database_password_file:
         try:
-            password = Path(config.storage.database_password_file).read_text(encoding="utf-8").strip()
+            password = Path(settings.database_password_file).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise database.DatabaseUnavailable(
-                f"[storage] database_password_file {config.storage.database_password_file}: {error.strerror}"
+                f"[storage] database_password_file {settings.database_password_file}: {error.strerror}"
             ) from error
-    return database.open_engine(config.storage.database, password)
+    return database.open_engine(settings.database, password)
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM or SIGINT sets."""
+    """An event that SIGTERM or SIGINT sets; systemd hears that the process is stopping."""
     stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        notify_systemd("STOPPING=1")
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     return stop
 
 

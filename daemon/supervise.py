@@ -1,6 +1,7 @@
 """``firstread run``: the node's processes on one machine, each restarted when it dies."""
 
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -40,7 +41,9 @@ class Child:
             self.process = None
         if self.process is None and now >= self._start_at:
             self._started_at = now
-            self.process = subprocess.Popen(self._command)
+            # systemd watches this process alone; what a child told it would be logged as a stranger's.
+            environment = {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"}
+            self.process = subprocess.Popen(self._command, env=environment)
             _LOGGER.info("%s started as process %d", self.role, self.process.pid)
 
     def stop(self, limit: float) -> None:

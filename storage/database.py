@@ -6,11 +6,7 @@ from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -18,6 +14,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 BUSY_TIMEOUT_SECONDS = 10
 # One number for every process of this product that migrates the same PostgreSQL database.
 MIGRATION_LOCK = 7_311_974
+_MIGRATIONS = Path(str(files("storage.migrations")))
 
 
 class DatabaseUnavailable(ConnectionError):
@@ -26,6 +23,10 @@ class DatabaseUnavailable(ConnectionError):
 
 class NewerSchema(RuntimeError):
     """The database was migrated by a newer release."""
+
+
+class SchemaMissing(RuntimeError):
+    """No process of this release has started with the database yet."""
 
 
 def open_engine(url: str, password: str | None = None) -> Engine:
@@ -75,6 +76,9 @@ def _configure_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry)
 
 
 def _begin_immediate(connection: Connection) -> None:
+    # SQLAlchemy tells of a begin in AUTOCOMMIT too; a reader would lock every writer out while it looks.
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        return
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
@@ -95,23 +99,55 @@ def migrate(engine: Engine) -> None:
     DatabaseUnavailable
         If it cannot be reached.
     """
+    # Alembic takes longer to import than all else that a command such as ``tail`` needs.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
-    config.set_main_option("script_location", str(Path(str(files("storage.migrations")))))
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    config.set_main_option("script_location", str(_MIGRATIONS))
     try:
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-            current = MigrationContext.configure(connection).get_current_revision()
-            if current is not None and current not in known:
-                raise NewerSchema(
-                    f"database has schema {current}, this release knows {', '.join(sorted(known))}; "
-                    "install the release that made it, or point the node to another database"
-                )
+            _refuse_newer(_revision(connection))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except SQLAlchemyError as error:
-        raise DatabaseUnavailable(f"database not reachable: {_first_line(error)}") from error
+        raise _unavailable(engine, error) from error
+
+
+def require_schema(engine: Engine) -> None:
+    """Look whether the database is there and at this release's schema; makes and changes nothing.
+
+    Raises
+    ------
+    SchemaMissing
+        If it has no tables yet, or those of an older release.
+    NewerSchema
+        If the database's revision is unknown to this release.
+    DatabaseUnavailable
+        If it cannot be reached.
+    """
+    path = engine.url.database
+    # SQLite would make the file, and make it belong to whoever only wanted to look.
+    if engine.dialect.name == "sqlite" and path and not Path(path).exists():
+        raise SchemaMissing(f"{_name(engine)}: not made yet; the node makes it when it starts")
+    try:
+        with reading(engine) as connection:
+            current = _revision(connection)
+    except SQLAlchemyError as error:
+        raise _unavailable(engine, error) from error
+    _refuse_newer(current)
+    if current != max(revisions()):
+        raise SchemaMissing(
+            f"{_name(engine)}: found schema {current or 'none'}, expected {max(revisions())}; "
+            "the node migrates it when it starts"
+        )
+
+
+def revisions() -> set[str]:
+    """Schema revisions that this release knows; a migration's file name begins with its own."""
+    return {path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("*.py")}
 
 
 def ping(engine: Engine) -> None:
@@ -120,8 +156,27 @@ def ping(engine: Engine) -> None:
         with reading(engine) as connection:
             connection.execute(text("SELECT 1"))
     except SQLAlchemyError as error:
-        raise DatabaseUnavailable(f"database not reachable: {_first_line(error)}") from error
+        raise _unavailable(engine, error) from error
 
 
-def _first_line(error: SQLAlchemyError) -> str:
-    return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def _refuse_newer(current: str | None) -> None:
+    if current is not None and current not in revisions():
+        raise NewerSchema(
+            f"database has schema {current}, this release knows {', '.join(sorted(revisions()))}; "
+            "install the release that made it, or point the node to another database"
+        )
+
+
+def _name(engine: Engine) -> str:
+    return f"database {engine.url.render_as_string(hide_password=True)}"
+
+
+def _unavailable(engine: Engine, error: SQLAlchemyError) -> DatabaseUnavailable:
+    first_line = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    return DatabaseUnavailable(f"{_name(engine)} not reachable: {first_line}")

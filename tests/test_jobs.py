@@ -5,8 +5,10 @@ import datetime
 import os
 import subprocess
 import threading
+from importlib.resources import files
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, select, text
 
 from daemon import service
@@ -314,3 +316,30 @@ def test_claims_stay_fast_behind_many_finished_films(engine):
             f"{explain} {query.compile(engine, compile_kwargs={'literal_binds': True})}"
         ).all()
     assert "ix_film_state_id" in str(plan)
+
+
+def test_writers_go_on_while_somebody_reads(engine):
+    with database.reading(engine) as connection:
+        assert films.count_by_state(connection) == {}
+        films.enqueue(engine, received(), NOW)
+        assert films.count_by_state(connection) == {"QUEUED": 1}
+
+
+def test_look_at_the_schema_changes_nothing_and_names_what_is_missing(tmp_path):
+    engine = database.open_engine(f"sqlite:///{tmp_path / 'firstread.db'}")
+    with pytest.raises(database.SchemaMissing, match="not made yet"):
+        database.require_schema(engine)
+    assert list(tmp_path.iterdir()) == []
+    with engine.connect():
+        pass
+    with pytest.raises(database.SchemaMissing, match="found schema none"):
+        database.require_schema(engine)
+    database.migrate(engine)
+    database.require_schema(engine)
+    engine.dispose()
+
+
+def test_files_of_the_migrations_begin_with_their_revisions():
+    scripts = ScriptDirectory(str(files("storage.migrations")))
+    assert database.revisions() == {script.revision for script in scripts.walk_revisions()}
+    assert max(database.revisions()) == scripts.get_current_head()

@@ -1,0 +1,104 @@
+-- Views of the job database for an admin, kept in PostgreSQL:
+--   psql -f /etc/firstread/firstread-postgresql.sql firstread
+-- then for example: SELECT * FROM stuck;
+-- The file for SQLite is beside this one: the two databases share no function that formats a
+-- time, subtracts minutes or writes hexadecimal. A test holds both files to the same answers.
+-- Times are of the session's zone, see SHOW timezone. No table holds a patient's identity.
+
+DROP VIEW IF EXISTS job_tail;
+DROP VIEW IF EXISTS job_today;
+DROP VIEW IF EXISTS stuck;
+DROP VIEW IF EXISTS failed;
+
+-- The last 50 moves of films and deliveries, newest last, as `firstread tail` shows them.
+CREATE VIEW job_tail AS
+SELECT at, job, what, from_state, to_state, who, message
+FROM (
+  SELECT
+    event.id,
+    to_char(event.at, 'YYYY-MM-DD HH24:MI:SS') AS at,
+    event.film_id AS job,
+    COALESCE(delivery.kind || ' to ' || delivery.destination, 'film') AS what,
+    event.from_state,
+    event.to_state,
+    event.who,
+    event.message
+  FROM event
+  LEFT JOIN delivery ON delivery.id = event.delivery_id
+  ORDER BY event.id DESC
+  LIMIT 50
+) AS newest
+ORDER BY id;
+
+-- Films received since midnight, newest last, and how many of their results are where.
+CREATE VIEW job_today AS
+SELECT
+  to_char(film.received_at, 'YYYY-MM-DD HH24:MI:SS') AS received_at,
+  film.id AS job,
+  film.calling_ae_title,
+  film.accession_number,
+  film.state,
+  film.decision,
+  film.reason,
+  SUM(CASE WHEN delivery.state IN ('SENT', 'COMMITTED') THEN 1 ELSE 0 END) AS results_sent,
+  SUM(CASE WHEN delivery.state IN ('PENDING', 'SENDING') THEN 1 ELSE 0 END) AS results_waiting,
+  SUM(CASE WHEN delivery.state = 'FAILED' THEN 1 ELSE 0 END) AS results_failed
+FROM film
+LEFT JOIN delivery ON delivery.film_id = film.id
+WHERE film.received_at >= date_trunc('day', now())
+GROUP BY film.id
+ORDER BY film.id;
+
+-- Work that nobody does although it is due, and what to do about it.
+CREATE VIEW stuck AS
+SELECT
+  to_char(changed_at, 'YYYY-MM-DD HH24:MI:SS') AS since,
+  id AS job,
+  'film' AS what,
+  state,
+  claimed_by,
+  CASE state
+    WHEN 'READING' THEN 'its reader is gone; the read process puts it back: see that firstread-read runs'
+    ELSE 'nobody reads it: see that firstread-read runs, and its log'
+  END AS what_to_do
+FROM film
+WHERE (state = 'READING' AND claimed_until < now())
+   OR (state = 'QUEUED' AND changed_at < now() - INTERVAL '10 minutes')
+UNION ALL
+SELECT
+  to_char(next_attempt_at, 'YYYY-MM-DD HH24:MI:SS') AS since,
+  film_id AS job,
+  kind || ' to ' || destination AS what,
+  state,
+  claimed_by,
+  CASE state
+    WHEN 'SENDING' THEN 'its sender is gone; the read process puts it back: see that firstread-read runs'
+    ELSE 'nobody sends it: see that firstread-send runs, and that the config has destination ' || destination
+  END AS what_to_do
+FROM delivery
+WHERE (state = 'SENDING' AND claimed_until < now())
+   OR (state = 'PENDING' AND next_attempt_at < now() - INTERVAL '10 minutes')
+ORDER BY since, job;
+
+-- What ended without a result, and why; `firstread requeue JOB` tries again.
+CREATE VIEW failed AS
+SELECT
+  to_char(changed_at, 'YYYY-MM-DD HH24:MI:SS') AS at,
+  id AS job,
+  'film' AS what,
+  attempts,
+  NULL AS peer_status,
+  reason
+FROM film
+WHERE state = 'FAILED'
+UNION ALL
+SELECT
+  to_char(changed_at, 'YYYY-MM-DD HH24:MI:SS') AS at,
+  film_id AS job,
+  kind || ' to ' || destination AS what,
+  attempts,
+  '0x' || upper(lpad(to_hex(peer_status), 4, '0')) AS peer_status,
+  reason
+FROM delivery
+WHERE state = 'FAILED'
+ORDER BY at, job;
