@@ -149,18 +149,18 @@ def _read(options: argparse.Namespace) -> int:
     config = _config(options)
     engine, spool = service.open_storage(config.storage)
     reader = Reader(config.model.version, config.model.batch_size)
-    loop = read.ReadLoop(config, engine, spool, reader)
+    loop = read.ReadLoop(config, engine, spool, reader, service.Pulse(engine, "read").beat)
     chores = housekeeping.start(engine, spool, config.model.attempts)
     service.announce_ready("read")
     try:
-        loop.run(stop, options.once, service.Pulse(engine, "read").beat)
+        loop.run(stop, options.once)
     finally:
         chores.shutdown()
     return 0
 
 
 def _send(options: argparse.Namespace) -> int:
-    from daemon import send, service
+    from daemon import housekeeping, send, service
 
     service.configure_logging()
     stop = service.stop_on_signals()
@@ -172,6 +172,7 @@ def _send(options: argparse.Namespace) -> int:
         threading.Thread(target=loop.run, args=(stop, options.once, pulse.beat), daemon=True)
         for loop in loops
     ]
+    chores = housekeeping.start(engine, spool, config.model.attempts)
     service.announce_ready("send")
     for thread in threads:
         thread.start()
@@ -183,6 +184,7 @@ def _send(options: argparse.Namespace) -> int:
                 raise RuntimeError("a sender thread ended")
     for thread in threads:
         thread.join()
+    chores.shutdown()
     return 0
 
 
@@ -259,9 +261,10 @@ def _requeue(options: argparse.Namespace) -> int:
 
 def _classify(options: argparse.Namespace) -> int:
     from daemon import classify, config, service
+    from daemon.config_file import DEFAULT_PATH
 
     service.configure_logging()
-    unconfigured = options.config == config.DEFAULT_PATH and not options.config.exists()
+    unconfigured = options.config == DEFAULT_PATH and not options.config.exists()
     settings = config.Config() if unconfigured else config.load(options.config)
     return 0 if classify.run(settings, options.files, options.out) else 1
 

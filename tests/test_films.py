@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from conftest import REPORT
 from node import Node, Pacs
 from pydicom.uid import ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE
@@ -54,7 +55,7 @@ def load(entry):
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory):
+def outcomes(request, tmp_path_factory):
     """State and reason of every film by file name; every SOP class of the collection is let in."""
     classes = sorted(
         {entry["sop_class_uid"] for entry in entries()} - {"", _class_of("unknown-sop-class.dcm")}
@@ -72,8 +73,9 @@ def outcomes(tmp_path_factory):
             outcomes[uids[row.sop_instance_uid]] = (row.state, row.reason or row.decision)
     pacs.close()
     node.engine.dispose()
-    for file, (state, reason) in sorted(outcomes.items()):
-        print(f"{file:45} {state:10} {reason}")
+    request.config.stash[REPORT] = [
+        f"{file:45} {state:8} {reason}" for file, (state, reason) in sorted(outcomes.items())
+    ]
     return outcomes
 
 
