@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from itertools import chain
 from os import PathLike
 
 import numpy as np
@@ -95,6 +94,27 @@ def _read_file(path: str | PathLike[str], stop_before_pixels: bool) -> Dataset:
         ) from error
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What the network says of n films, before anything is decided.
+
+    Parameters
+    ----------
+    step1_logits, step2_logits : (n, classes) float32
+        No unit; step 2 answers every film, asked or not.
+    features : (n, k) float32
+        What the last layer sees of each film.
+    activations1, activations2 : (n, classes, grid_rows, grid_columns) float32
+        Class activations, 0 to 1, share of the map's own maximum; all 0 where empty.
+    """
+
+    step1_logits: np.ndarray
+    step2_logits: np.ndarray
+    features: np.ndarray
+    activations1: np.ndarray
+    activations2: np.ndarray
+
+
 class Reader:
     """A model version, loaded once and warmed up.
 
@@ -127,11 +147,10 @@ class Reader:
         self._batch_size = batch_size
         self._labels = {step: version.labels(step) for step in STEPS}
         self._thresholds = version.manifest["thresholds"]
-        steps = [
-            network.load(path, len(version.labels(s))) for s, path in zip(STEPS, version.weights, strict=True)
-        ]
-        self._answer = network.answering(steps, batch_size)
-        self._call(np.zeros((1, self.input_size, self.input_size, 3), np.float32))
+        self._temperatures = version.manifest.get("temperature", {})
+        loaded = network.load(version.weights, [len(labels) for labels in self._labels.values()])
+        self._network = network.answering(loaded, batch_size)
+        self._none = self._call(np.zeros((0, self.input_size, self.input_size, 3), np.float32))
 
     def read(self, films: Sequence[PreparedFilm]) -> list[Reading]:
         """Answer any number of films; a film's answer does not depend on the others.
@@ -150,27 +169,49 @@ class Reader:
         ValueError
             If a film's input or the network's answer holds a NaN or infinity.
         """
-        readings = []
+        answers = self.answer(films)
+        scores = [
+            _softmax(logits / self._temperatures.get(step, 1.0))
+            for step, logits in zip(STEPS, (answers.step1_logits, answers.step2_logits), strict=True)
+        ]
+        activations = answers.activations1, answers.activations2
+        return [
+            self._reading(film, [of_step[i] for of_step in scores], [of_step[i] for of_step in activations])
+            for i, film in enumerate(films)
+        ]
+
+    def answer(self, films: Sequence[PreparedFilm]) -> Answers:
+        """What the network says of any number of films: what `read` builds on.
+
+        Parameters
+        ----------
+        films : sequence of PreparedFilm
+
+        Returns
+        -------
+        Answers
+            One row for each film, in their order.
+
+        Raises
+        ------
+        ValueError
+            If a film's input or the network's answer holds a NaN or infinity.
+        """
+        batches = [self._none]
         for start in range(0, len(films), self._batch_size):
             batch = films[start : start + self._batch_size]
-            answers = self._call(np.stack([film.network_input for film in batch]))
-            for i, film in enumerate(batch):
-                scores = [answers[step][0][i] for step in STEPS]
-                activations = [answers[step][1][i] for step in STEPS]
-                readings.append(self._reading(film, scores, activations))
-        return readings
+            batches.append(self._call(np.stack([film.network_input for film in batch])))
+        return Answers(*(np.concatenate(arrays) for arrays in zip(*batches, strict=True)))
 
-    def _call(self, inputs: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Scores and activations of at most one batch; filled up to the one size that is traced."""
+    def _call(self, inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The fields of `Answers` for at most one batch; filled up to the one size that is traced."""
         padding = ((0, self._batch_size - len(inputs)), (0, 0), (0, 0), (0, 0))
-        answers = {
-            step: (scores.numpy(), activations.numpy())
-            for step, (scores, activations) in zip(STEPS, self._answer(np.pad(inputs, padding)), strict=True)
-        }
+        logits, activations, features = self._network(np.pad(inputs, padding))
+        answers = [array.numpy() for array in (*logits, features, *activations)]
         # The network's ReLU turns a NaN of the input into a plain 0, so the input is looked at too.
-        if not all(np.isfinite(numbers).all() for numbers in (inputs, *chain(*answers.values()))):
+        if not all(np.isfinite(numbers).all() for numbers in (inputs, *answers)):
             raise ValueError("found NaN or infinity in the network's input or answer, expected numbers")
-        return answers
+        return tuple(array[: len(inputs)] for array in answers)
 
     def _reading(
         self, film: PreparedFilm, scores: Sequence[np.ndarray], activations: Sequence[np.ndarray]
@@ -199,3 +240,9 @@ class Reader:
             activation=activations[number - 1][step.labels.index(label)].astype(np.float32),
             warnings=film.warnings,
         )
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    """Scores of each row, 0 to 1, sum 1."""
+    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)

@@ -24,7 +24,8 @@ class Version:
     recipe : dict
         ``model.toml``: how the version is made.
     manifest : dict
-        ``manifest.json``: what training made of it, with SHA-256 of the weights, thresholds and figures.
+        ``manifest.json``: what training made of it, with SHA-256 of the weights, thresholds and figures,
+        and a temperature for each step where it was calibrated.
     weights_sha256 : str
         SHA-256 over the weight files one after the other, hexadecimal.
     """
@@ -36,17 +37,17 @@ class Version:
 
     @property
     def weights(self) -> tuple[Path, ...]:
-        """The weight files, one for each step."""
-        return tuple(self.folder / weights_file(step) for step in STEPS)
+        """The weight files, in the order of the manifest: one for each step, or one for both."""
+        return tuple(self.folder / weights_file(part) for part in self.manifest["sha256"])
 
     def labels(self, step: str) -> tuple[str, ...]:
         """What `step` can say, in the order of its scores."""
         return tuple(self.recipe[step]["labels"])
 
 
-def weights_file(step: str) -> str:
-    """File name of a step's weights."""
-    return f"{step}.weights.h5"
+def weights_file(part: str) -> str:
+    """File name of the weights of a step, or of the network that answers both."""
+    return f"{part}.weights.h5"
 
 
 def available() -> list[str]:
@@ -79,12 +80,12 @@ def open_version(name: str | Path) -> Version:
     try:
         recipe = read_recipe(folder)
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        for step in STEPS:
-            content = (folder / weights_file(step)).read_bytes()
-            found, expected = hashlib.sha256(content).hexdigest(), manifest["sha256"][step]
+        for part, expected in manifest["sha256"].items():
+            content = (folder / weights_file(part)).read_bytes()
+            found = hashlib.sha256(content).hexdigest()
             if found != expected:
                 raise WeightsInvalid(
-                    f"{folder / weights_file(step)}: found SHA-256 {found}, expected {expected}; "
+                    f"{folder / weights_file(part)}: found SHA-256 {found}, expected {expected}; "
                     "install the package again or train the version anew"
                 )
             together.update(content)

@@ -92,6 +92,27 @@ def test_any_number_of_films_is_read_and_none_depends_on_the_others(reader, rg1)
         assert np.abs(np.subtract(reading.step1.scores, alone.step1.scores)).max() < 1e-6
 
 
+def test_the_answers_are_what_the_readings_are_made_from(reader, rg1):
+    other = prepare(make_film(), RULES, SIZE)
+    films = [rg1, other, rg1, other, other]
+    answers = reader.answer(films)
+    assert answers.features.shape == (5, 256)
+    assert answers.activations1.shape == answers.activations2.shape == (5, 3, 8, 8)
+    for reading, logits in zip(reader.read(films), answers.step1_logits, strict=True):
+        raised = np.exp(logits - logits.max())
+        assert reading.step1.scores == pytest.approx(tuple(raised / raised.sum()), abs=1e-6)
+    assert reader.answer([]).step2_logits.shape == (0, 3)
+
+
+def test_a_temperature_of_the_manifest_softens_its_step_alone(reader, rg1, tmp_path):
+    folder = shutil.copytree(VERSIONS / "gao-2020", tmp_path / "softened")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"temperature": {"step1": 4.0}}))
+    softened = Reader(folder, batch_size=1).read([rg1])[0]
+    logits = reader.answer([rg1]).step1_logits[0] / 4
+    assert softened.step1.scores == pytest.approx(tuple(np.exp(logits) / np.exp(logits).sum()), abs=1e-6)
+
+
 def test_the_activation_is_that_of_the_decision_in_its_step(reader, rg1):
     rng = np.random.default_rng(2)
     inputs = [np.clip(rg1.network_input * rng.uniform(0, 2, (64, 64, 1)), 0, 1) for _ in range(40)]

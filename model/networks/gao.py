@@ -45,36 +45,38 @@ def build(outputs: int) -> keras.Model:
     return keras.Model(inputs, keras.layers.Softmax(name="scores")(logits))
 
 
-def load(weights: Path, outputs: int) -> keras.Model:
-    """Build the network for one step and give it the weights of a file that `train` made."""
+def load(weights: Sequence[Path], outputs: Sequence[int]) -> list[keras.Model]:
+    """Build one network for each step and give it the weights of its file, which `train` made."""
     share_gpu_memory()
-    network = build(outputs)
-    network.load_weights(weights)
-    return network
+    networks = [build(classes) for classes in outputs]
+    for network, path in zip(networks, weights, strict=True):
+        network.load_weights(path)
+    return networks
 
 
-def _answer(network: keras.Model, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Scores (n, outputs) and class activations (n, outputs, 8, 8) of one step."""
-    layers = network.layers[1:]  # without the input itself
+def _answer(network: keras.Model, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Logits (n, outputs), class activations (n, outputs, 8, 8) and penultimate features (n, 128)."""
+    layers = network.layers[1:-1]  # without the input itself and the softmax
     head = next(i for i, layer in enumerate(layers) if layer.name == LAST_FEATURES) + 1
     features = images
     for layer in layers[:head]:
         features = layer(features)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(features)
-        logits = features
+        penultimate = features
         for layer in layers[head:-1]:
-            logits = layer(logits)
+            penultimate = layer(penultimate)
+        logits = layers[-1](penultimate)
         # Films do not meet in this network: the gradient of the sum is each film's own gradient.
         sums = [tf.reduce_sum(logits[:, i]) for i in range(logits.shape[1])]
     maps = [tf.reduce_sum(tape.gradient(total, features) * features, axis=-1) for total in sums]
     activation = tf.nn.relu(tf.stack(maps, axis=1))  # (n, outputs, 8, 8)
     peak = tf.reduce_max(activation, axis=(2, 3), keepdims=True)
-    return layers[-1](logits), tf.math.divide_no_nan(activation, peak)
+    return logits, tf.math.divide_no_nan(activation, peak), penultimate
 
 
-def answering(networks: Sequence[keras.Model], batch_size: int) -> Callable[[tf.Tensor], list]:
-    """One traced call that gives scores and the activation of every class, for every step.
+def answering(networks: Sequence[keras.Model], batch_size: int) -> Callable[[tf.Tensor], tuple]:
+    """One traced call that gives logits, the activation of every class, and features, for every step.
 
     The activation is HiResCAM: the head is a flatten and dense layers, so gradient times activation, summed
     over the channels, shows the places that raised the class and no others.
@@ -89,9 +91,10 @@ def answering(networks: Sequence[keras.Model], batch_size: int) -> Callable[[tf.
     Returns
     -------
     callable
-        (batch_size, 64, 64, 3) float32 to a list of (scores, activations) for each step:
-        (batch_size, outputs) float32, 0 to 1, and (batch_size, outputs, 8, 8) float32, 0 to 1, the share of
-        the map's own maximum, all 0 where nothing speaks for the class.
+        (batch_size, 64, 64, 3) float32 to three tuples: for each step logits, (batch_size, outputs) float32,
+        and for each step activations, (batch_size, outputs, 8, 8) float32, 0 to 1, the share of the map's own
+        maximum, all 0 where nothing speaks for the class; and last the penultimate features of all steps
+        side by side, (batch_size, 128 * steps) float32.
 
     References
     ----------
@@ -102,7 +105,8 @@ def answering(networks: Sequence[keras.Model], batch_size: int) -> Callable[[tf.
     @tf.function(
         input_signature=[tf.TensorSpec((batch_size, INPUT_SIZE, INPUT_SIZE, 3), tf.float32)],
     )
-    def answer(images: tf.Tensor) -> list:
-        return [_answer(network, images) for network in networks]
+    def answer(images: tf.Tensor) -> tuple:
+        logits, activations, penultimate = zip(*(_answer(n, images) for n in networks), strict=True)
+        return logits, activations, tf.concat(penultimate, axis=1)
 
     return answer
