@@ -127,7 +127,7 @@ def operating_threshold(
     # Rounded up, so that the film at the edge is below it.
     threshold = max(LEAST_THRESHOLD, np.floor(min(wanted, most) * 1e4 + 1) / 1e4)
     return {
-        "threshold": float(min(threshold, 1.0)),
+        "threshold": round(float(min(threshold, 1.0)), 4),
         "sensitivity": round(1 - float((missed >= threshold).sum() / max(ill.sum(), 1)), 4),
         "unanswered": round(float((leading < threshold).mean()), 4),
     }

@@ -24,7 +24,8 @@ def judged(truth: list[str], step1: list, step2: list | None = None, **parts: li
         asked = first.leading == "viral"
         decisions[i] = decide(first, StepScores(STEP2_LABELS, second, 0.6) if asked else None)
     places = np.array([CLASSES.index(label) for label in truth])
-    return Judged(films, places, step1, step2, np.zeros((len(truth), 2)), decisions, (), 1.0)
+    none = np.zeros((len(truth), 2))
+    return Judged(films, places, none, none, step1, step2, none, decisions, (), 1.0)
 
 
 # Said: normal, normal, COVID-19 (wrong, and below the threshold), COVID-19, bacterial, normal (wrong).

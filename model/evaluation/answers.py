@@ -27,8 +27,10 @@ class Judged:
         `JudgedFilm`, those that were read.
     truth : (n,) int
         Place of each film's label in `CLASSES`.
+    logits1, logits2 : (n, 3) float32
+        Of each step; step 2 answers every film here, asked or not.
     step1, step2 : (n, 3) float64
-        Scores of each step; step 2 answers every film here, asked or not.
+        Scores of each step, at the version's temperatures.
     features : (n, k) float32
         Penultimate features.
     decisions : (n,) object
@@ -41,6 +43,8 @@ class Judged:
 
     films: np.ndarray
     truth: np.ndarray
+    logits1: np.ndarray
+    logits2: np.ndarray
     step1: np.ndarray
     step2: np.ndarray
     features: np.ndarray
@@ -134,10 +138,14 @@ def judge(reader: Reader, films: Sequence[JudgedFilm], root: Path) -> Judged:
                 read.append(film)
         parts.append(_said(reader, prepared))
     elapsed = time.perf_counter() - start
-    step1, step2, features, decisions = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    logits1, logits2, step1, step2, features, decisions = (
+        np.concatenate(a) for a in zip(*parts, strict=True)
+    )
     return Judged(
         films=_objects(read),
         truth=np.array([CLASSES.index(film.label) for film in read], int),
+        logits1=logits1,
+        logits2=logits2,
         step1=step1,
         step2=step2,
         features=features,
@@ -148,11 +156,11 @@ def judge(reader: Reader, films: Sequence[JudgedFilm], root: Path) -> Judged:
 
 
 def _said(reader: Reader, films: list[PreparedFilm]) -> tuple[np.ndarray, ...]:
-    """Scores of both steps, features and decisions of at most one batch."""
+    """Logits and scores of both steps, features and decisions of at most one batch."""
     answers = reader.answer(films)
-    step1, step2 = (scores.astype(float) for scores in reader.scores(answers))
+    scores = (of_step.astype(float) for of_step in reader.scores(answers))
     decisions: list[Decision] = [reading.decision for reading in reader.decide(films, answers)]
-    return step1, step2, answers.features, _objects(decisions)
+    return answers.step1_logits, answers.step2_logits, *scores, answers.features, _objects(decisions)
 
 
 def _objects(values: list) -> np.ndarray:
