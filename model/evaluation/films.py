@@ -9,6 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
+from model.preprocess import network_input
 from model.reader import PreparedFilm, prepare
 from model.scope import ScopeRules
 from model.training.films import LabelledFilm, read_picture
@@ -94,6 +95,19 @@ def prepare_file(path: Path, input_size: int) -> PreparedFilm:
     """
     is_picture = path.suffix.lower() in PICTURES
     return prepare(as_film(read_picture(path)) if is_picture else path, RULES, input_size)
+
+
+def prepare_picture(picture: np.ndarray, input_size: int) -> PreparedFilm:
+    """A picture that was changed on purpose, made ready without asking whether it is a chest.
+
+    Parameters
+    ----------
+    picture : (rows, columns) uint8
+        Display grey levels, black at 0.
+    input_size : int
+        `Reader.input_size`.
+    """
+    return PreparedFilm(picture, network_input(picture, input_size), *picture.shape)
 
 
 def as_film(picture: np.ndarray) -> Dataset:

@@ -48,7 +48,18 @@ def places(labels: tuple[str, ...]) -> list[int]:
 
 
 def question(judged: Judged, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`asked_of` the films that were judged."""
+    return asked_of(judged.truth, judged.scores, name)
+
+
+def asked_of(truth: np.ndarray, scores: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A question of `QUESTIONS`, put to the films it is about.
+
+    Parameters
+    ----------
+    truth : (n,) int
+    scores : (n, 4) float
+    name : str
 
     Returns
     -------
@@ -58,10 +69,10 @@ def question(judged: Judged, name: str) -> tuple[np.ndarray, np.ndarray, np.ndar
         Share of the positive's scores in those of both, 0 to 1.
     """
     positive, negative, for_it, against_it = (places(labels) for labels in QUESTIONS[name])
-    asked = np.isin(judged.truth, positive + negative)
-    scores = judged.scores[asked]
-    in_favour, against = scores[:, for_it].sum(axis=1), scores[:, against_it].sum(axis=1)
-    return asked, np.isin(judged.truth[asked], positive), in_favour / (in_favour + against)
+    asked = np.isin(truth, positive + negative)
+    in_favour = scores[asked][:, for_it].sum(axis=1)
+    against = scores[asked][:, against_it].sum(axis=1)
+    return asked, np.isin(truth[asked], positive), in_favour / (in_favour + against)
 
 
 def flagged(judged: Judged, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -186,11 +197,12 @@ def _auc(positive: np.ndarray, score: np.ndarray) -> float:
 
 
 def _rounded(figures: dict) -> dict:
-    """Numbers as JSON has them: four digits, None for what is no number."""
-    return {name: _rounded(v) if isinstance(v, dict) else _number(v) for name, v in figures.items()}
+    """`number` of every figure."""
+    return {name: _rounded(v) if isinstance(v, dict) else number(v) for name, v in figures.items()}
 
 
-def _number(value: float) -> float | int | None:
+def number(value: float) -> float | int | None:
+    """A figure as JSON has it: four digits, a count as it is, None for what is no number."""
     if isinstance(value, int):
         return value
     return round(float(value), DIGITS) if np.isfinite(value) else None
