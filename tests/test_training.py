@@ -1,5 +1,7 @@
 """The split keeps patients apart; a run that was broken off ends as one that was not."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -37,7 +39,7 @@ def test_held_out_sources_and_folds_are_apart_in_the_recipe():
 
 @pytest.fixture(scope="module")
 def examples():
-    from model.training.fit import Examples
+    from model.training.cascade import Examples
 
     rng = np.random.default_rng(1)
     images = np.repeat(rng.random((24, 64, 64, 1), np.float32), 3, axis=-1)
@@ -48,12 +50,12 @@ def run(examples, keep, epochs: int) -> list[np.ndarray]:
     import tensorflow as tf
 
     from model.networks import gao
-    from model.training.fit import fit
+    from model.training.cascade import fit
 
     tf.keras.utils.set_random_seed(1)
     tf.config.experimental.enable_op_determinism()
     recipe = RECIPE | {"training": RECIPE["training"] | {"epochs": epochs, "batch_size": 8}}
-    return fit(gao.build(3), examples, examples, recipe, seed=1, keep=keep).get_weights()
+    return fit(gao.build(3), examples, examples, recipe, seed=1, keep=keep).network.get_weights()
 
 
 # Keras copies arrays in a way that NumPy 2 deprecates; not ours to mend.
@@ -64,6 +66,29 @@ def test_the_same_seed_gives_the_same_weights_and_so_does_a_resumed_run(examples
     resumed = run(examples, tmp_path / "broken", 2)
     for one, other in zip(whole, resumed, strict=True):
         assert np.array_equal(one, other)
+
+
+# Keras copies arrays in a way that NumPy 2 deprecates; not ours to mend.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_every_epoch_leaves_a_row_and_the_best_and_the_last_stay(examples, tmp_path):
+    run(examples, tmp_path, 3)
+    state = json.loads((tmp_path / "progress.json").read_text())
+    assert [row["epoch"] for row in state["curves"]] == [1, 2, 3]
+    assert {"loss", "accuracy", "validation_loss", "validation_accuracy"} < set(state["curves"][0])
+    assert state["best_loss"] == min(row["validation_loss"] for row in state["curves"])
+    kept = {path.name for path in tmp_path.glob("*.keras")}
+    assert kept == {f"epoch{state['best_epoch']}.keras", "epoch3.keras"}
+
+
+def test_curves_are_a_table_and_a_picture(tmp_path):
+    pytest.importorskip("matplotlib")
+    from model.training.curves import write_curves
+
+    rows = [{"epoch": e, "loss": 1 / e, "accuracy": 0.5, "validation_loss": 1.0, "validation_accuracy": 0.4}
+            for e in (1, 2)]  # fmt: skip
+    write_curves(rows, tmp_path, "step1-curves")
+    assert (tmp_path / "step1-curves.csv").read_text().splitlines()[2].startswith("2,0.5,")
+    assert (tmp_path / "step1-curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_augmented_films_stay_within_0_and_1_and_follow_their_seed(examples):

@@ -1,8 +1,8 @@
 """Which films train, validate and test a version, and their pictures."""
 
 import csv
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,18 @@ def read_manifest(path: Path) -> list[LabelledFilm]:
         ]
 
 
+def files_found(path: Path, words: str) -> set[str]:
+    """Files of a manifest whose source says these words of them, in the column ``other``."""
+    with path.open(newline="", encoding="utf-8") as lines:
+        return {row["file"] for row in csv.DictReader(lines) if words in row["other"]}
+
+
+def untyped_pneumonia(path: Path) -> list[LabelledFilm]:
+    """The unlabelled films whose source says pneumonia and no cause, labelled ``pneumonia``."""
+    said = files_found(path, "Pneumonia")
+    return [replace(film, label="pneumonia") for film in read_manifest(path) if film.file in said]
+
+
 def select(
     films: Iterable[LabelledFilm], sources: Collection[str], folds: Collection[int] | None = None
 ) -> list[LabelledFilm]:
@@ -55,6 +67,24 @@ def without_groups_of(films: Iterable[LabelledFilm], held_out: Iterable[Labelled
     """The films whose patients do not occur among those held out."""
     groups = {film.group for film in held_out}
     return [film for film in films if film.group not in groups]
+
+
+def sample(films: Sequence[LabelledFilm], counts: Mapping[str, int], seed: int) -> list[LabelledFilm]:
+    """So many films of each label, drawn by seed; the order stays.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for label, count in counts.items():
+        places = [i for i, film in enumerate(films) if film.label == label]
+        if len(places) < count:
+            raise ValueError(f"{len(places)} films are {label}, expected {count} or more")
+        drawn += list(rng.choice(places, count, replace=False))
+    return [films[i] for i in sorted(drawn)]
 
 
 def require_disjoint(**sides: Sequence[LabelledFilm]) -> None:

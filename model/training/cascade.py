@@ -1,9 +1,9 @@
-"""Train the network of one step: epochs, early stopping, checkpoint and resume."""
+"""Train the paper's cascade: two networks, one for each step."""
 
-import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,9 @@ import tensorflow as tf
 from tensorflow import keras
 
 from model.training.augment import augment
+from model.training.films import LabelledFilm, network_inputs
+from model.training.loop import Trained, run
+from model.weights import STEPS
 
 logger = logging.getLogger(__name__)
 
@@ -49,17 +52,10 @@ def _epoch(train: Examples, recipe: Mapping, seed: int, epoch: int) -> tf.data.D
     return batches.map(change, num_parallel_calls=2).prefetch(2)
 
 
-def _seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
-    """Set the draw of the dropout by seed and epoch; Keras keeps its place in no checkpoint."""
-    for layer in network.layers:
-        if isinstance(layer, keras.layers.Dropout):
-            layer.seed_generator.state.assign([seed, epoch * 100_000])
-
-
 def fit(
     network: keras.Model, train: Examples, validate: Examples, recipe: Mapping, *, seed: int, keep: Path
-) -> keras.Model:
-    """Train until the validation loss stops falling, and go back to the epoch where it was smallest.
+) -> Trained:
+    """Train the network of one step.
 
     Parameters
     ----------
@@ -75,38 +71,58 @@ def fit(
 
     Returns
     -------
-    keras.Model
-        The best epoch's network.
+    Trained
     """
-    limits = recipe["training"]
-    keep.mkdir(parents=True, exist_ok=True)
-    last, best, progress = keep / "last.keras", keep / "best.keras", keep / "progress.json"
-    state = {"epoch": 0, "best_epoch": 0, "best_loss": float("inf")}
     network.compile(
-        keras.optimizers.Adam(limits["learning_rate"]),
+        keras.optimizers.Adam(recipe["training"]["learning_rate"]),
         "sparse_categorical_crossentropy",
         weighted_metrics=["accuracy"],
     )
-    if progress.exists():
-        state = json.loads(progress.read_text())
-        network = keras.models.load_model(last)
-        logger.info("resumed after epoch %d", state["epoch"])
-    while state["epoch"] < limits["epochs"] and state["epoch"] - state["best_epoch"] < limits["patience"]:
-        state["epoch"] += 1
-        _seed_dropout(network, seed, state["epoch"])
-        history = network.fit(_epoch(train, recipe, seed, state["epoch"]), shuffle=False, verbose=0).history
-        loss, accuracy = network.evaluate(validate.images, validate.classes, batch_size=64, verbose=0)
-        logger.info(
-            "epoch %d loss %.4f validation loss %.4f accuracy %.4f",
-            state["epoch"],
-            history["loss"][0],
-            loss,
-            accuracy,
+    return run(
+        network,
+        lambda epoch: _epoch(train, recipe, seed, epoch),
+        tf.data.Dataset.from_tensor_slices((validate.images, validate.classes)).batch(64),
+        recipe["training"],
+        seed=seed,
+        keep=keep,
+    )
+
+
+def networks(
+    recipe: dict, sides: Mapping[str, Sequence[LabelledFilm]], manifest_csv: Path, root: Path, keep: Path
+) -> Iterator[tuple[str, Trained]]:
+    """Train the networks of a recipe, one after the other.
+
+    Parameters
+    ----------
+    recipe : dict
+        ``model.toml``.
+    sides : mapping
+        Films to train and to validate with.
+    manifest_csv : Path
+        Not asked: the films of `sides` are all.
+    root : Path
+        Folder their files are relative to.
+    keep : Path
+        Folder for the checkpoints.
+
+    Yields
+    ------
+    str
+        Step, which names the weight file.
+    Trained
+    """
+    inputs = {side: network_inputs(sides[side], root, recipe["input_size"]) for side in ("train", "validate")}
+    for step in STEPS:
+        labels = recipe[step]["labels"].values()
+        place = {label: i for i, together in enumerate(labels) for label in together}
+        train, validate = (
+            Examples(images, np.array([place[film.label] for film in sides[side]]))
+            for side, images in inputs.items()
         )
-        network.save(last)
-        if loss < state["best_loss"]:
-            state |= {"best_epoch": state["epoch"], "best_loss": loss}
-            network.save(best)
-        progress.write_text(json.dumps(state))
-    logger.info("best epoch %d, validation loss %.4f", state["best_epoch"], state["best_loss"])
-    return keras.models.load_model(best, compile=False)  # the weights alone, without the optimiser's
+        seed = recipe[step]["seed"]
+        keras.utils.set_random_seed(seed)
+        tf.config.experimental.enable_op_determinism()
+        fresh = import_module(f"model.networks.{recipe['network']}").build(len(labels))
+        logger.info("%s: %d films to train, %d to validate", step, len(train.classes), len(validate.classes))
+        yield step, fit(fresh, train, validate, recipe, seed=seed, keep=keep / step)

@@ -1,0 +1,224 @@
+"""Fine-tune one network that answers both steps, from ImageNet weights."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from model.networks import efficientnet_lite
+from model.preprocess import network_input
+from model.training.efficientnet_lite_weights import give_imagenet_weights, imagenet_weights
+from model.training.films import (
+    LabelledFilm,
+    files_found,
+    read_picture,
+    require_disjoint,
+    select,
+    untyped_pneumonia,
+    without_groups_of,
+)
+from model.training.loop import Trained, run
+from model.training.restyle import degrade, restyle
+from model.weights import STEPS
+
+logger = logging.getLogger(__name__)
+
+CACHED = 256  # rows and columns of a film before it is augmented
+
+
+@keras.utils.register_keras_serializable("firstread")
+class OneOf(keras.losses.Loss):
+    """Cross entropy where a film may be any of several classes, or of all, which says nothing.
+
+    Parameters
+    ----------
+    smoothing : float
+        Share of the target spread over all classes, 0 to 1.
+    """
+
+    def __init__(self, smoothing: float, **keywords: object) -> None:
+        super().__init__(**keywords)
+        self.smoothing = smoothing
+
+    def call(self, allowed: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+        """Loss of each film, (n,), from what it may be, (n, classes) 0 or 1."""
+        logarithms = tf.nn.log_softmax(logits)
+        any_of = tf.reduce_logsumexp(logarithms + tf.math.log(tf.maximum(allowed, 1e-9)), axis=-1)
+        says = tf.cast(tf.reduce_any(allowed < 0.5, axis=-1), tf.float32)
+        smooth = tf.reduce_mean(logarithms, axis=-1)
+        return -says * ((1 - self.smoothing) * any_of + self.smoothing * smooth)
+
+    def get_config(self) -> dict:
+        """What `__init__` is called with when a checkpoint is opened."""
+        return super().get_config() | {"smoothing": self.smoothing}
+
+
+@keras.utils.register_keras_serializable("firstread")
+def right(allowed: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Whether the leading class is one the film may be, (n,)."""
+    return tf.gather(allowed, tf.argmax(logits, axis=-1), batch_dims=1)
+
+
+def may_be(films: Sequence[LabelledFilm], labels: dict[str, list[str]]) -> np.ndarray:
+    """What a step may say of each film, (n, classes) float32 0 or 1; all 1 where no label is its own."""
+    allowed = np.array([[film.label in own for own in labels.values()] for film in films], np.float32)
+    return np.where(allowed.any(axis=1, keepdims=True), allowed, 1.0).astype(np.float32)
+
+
+def shares(films: Sequence[LabelledFilm], weights: dict[str, float]) -> np.ndarray:
+    """How often each film is drawn, (n,), sum 1.
+
+    Each class by its weight, and within a class each source by the root of its films: between all sources
+    alike, which would show few films too often, and all films alike, which would leave the class to one
+    source.
+    """
+    of_class_and_source = Counter((film.label, film.source) for film in films)
+    roots = {pair: count**0.5 for pair, count in of_class_and_source.items()}
+    of_class = Counter()
+    for (label, _), root in roots.items():
+        of_class[label] += root
+    share = [
+        weights[film.label]
+        / of_class[film.label]
+        * roots[film.label, film.source]
+        / of_class_and_source[film.label, film.source]
+        for film in films
+    ]
+    return np.array(share) / sum(share)
+
+
+def networks(
+    recipe: dict, sides: Mapping[str, Sequence[LabelledFilm]], manifest_csv: Path, root: Path, keep: Path
+) -> Iterator[tuple[str, Trained]]:
+    """Train the one network of a recipe.
+
+    Beside the films of `sides` it learns from the pneumonia of unknown cause that ``unlabelled.csv``, which
+    lies beside the manifest, lists; and not from films of which the source says that nothing shows.
+
+    Parameters
+    ----------
+    recipe : dict
+        ``model.toml``.
+    sides : mapping
+        Films to train and to validate with, and those held out.
+    manifest_csv : Path
+    root : Path
+        Folder the files are relative to.
+    keep : Path
+        Folder for the checkpoints; where it holds some, training goes on from the last.
+
+    Yields
+    ------
+    str
+        ``steps``, which names the weight file.
+    Trained
+    """
+    untyped = select(
+        without_groups_of(untyped_pneumonia(manifest_csv.with_name("unlabelled.csv")), sides["held_out"]),
+        recipe["sources"]["untyped"],
+    )
+    invisible = files_found(manifest_csv, "without abnormality")
+    train = [film for film in sides["train"] if film.file not in invisible]
+    train += [film for film in untyped if film.fold in recipe["folds"]["train"]]
+    validate = sides["validate"] + [film for film in untyped if film.fold in recipe["folds"]["validate"]]
+    require_disjoint(train=train, **{side: films for side, films in sides.items() if side != "train"})
+    yield "steps", finetune(recipe, train, validate, root, keep / "steps")
+
+
+def finetune(
+    recipe: dict, train: Sequence[LabelledFilm], validate: Sequence[LabelledFilm], root: Path, keep: Path
+) -> Trained:
+    """Train the network of a recipe with these films; see `networks`."""
+    limits, seed = recipe["training"], recipe["seed"]
+    labels = [recipe[step]["labels"] for step in STEPS]
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    network = efficientnet_lite.build([len(of_step) for of_step in labels])
+    give_imagenet_weights(network, imagenet_weights())
+    freeze(network, limits["frozen_blocks"])
+    batches = limits["films_per_epoch"] // limits["batch_size"]
+    network.compile(
+        keras.optimizers.AdamW(
+            keras.optimizers.schedules.CosineDecay(
+                0.0,
+                limits["epochs"] * batches - batches,
+                warmup_target=limits["learning_rate"],
+                warmup_steps=batches,
+            ),
+            weight_decay=limits["weight_decay"],
+        ),
+        loss=[OneOf(limits["label_smoothing"]) for _ in labels],
+        metrics=[[right] for _ in labels],
+    )
+    pixels = cached(train, root)
+    allowed = tuple(may_be(train, of_step) for of_step in labels)
+    share = shares(train, recipe["sampling"])
+    logger.info("%d films to train, %d to validate", len(train), len(validate))
+
+    def epoch_of(epoch: int) -> tf.data.Dataset:
+        rng = np.random.default_rng((seed, epoch))
+        drawn = rng.choice(len(train), limits["films_per_epoch"], p=share)
+        return batches_of(pixels, allowed, drawn, recipe, seed, epoch)
+
+    validation = tf.data.Dataset.from_tensor_slices(
+        (
+            np.stack([as_served(film, root) for film in validate]),
+            tuple(may_be(validate, of_step) for of_step in labels),
+        )
+    )
+    validation = validation.batch(50).map(lambda films, targets: (efficientnet_lite.seen(films), targets))
+    return run(network, epoch_of, validation, limits, seed=seed, keep=keep)
+
+
+def freeze(network: keras.Model, blocks: int) -> None:
+    """Leave the stem and the first blocks as ImageNet made them: cheaper, and less to learn a source by."""
+    for layer in network.layers:
+        if layer.name.startswith(f"block{blocks}_"):
+            return
+        layer.trainable = False
+
+
+def cached(films: Sequence[LabelledFilm], root: Path) -> np.ndarray:
+    """The films before augmentation, (n, 256, 256, 1) uint8."""
+    return np.stack(
+        [
+            np.rint(255 * network_input(read_picture(root / film.file), CACHED)[..., :1]).astype(np.uint8)
+            for film in films
+        ]
+    )
+
+
+def as_served(film: LabelledFilm, root: Path) -> np.ndarray:
+    """The film as the node gives it to the network, (208, 208, 1) float32, 0 to 1."""
+    return network_input(read_picture(root / film.file), efficientnet_lite.INPUT_SIZE)[..., :1]
+
+
+def batches_of(
+    pixels: np.ndarray,
+    allowed: tuple[np.ndarray, ...],
+    drawn: np.ndarray,
+    recipe: dict,
+    seed: int,
+    epoch: int,
+) -> tf.data.Dataset:
+    """One pass over the drawn films, augmented by seed, epoch and place alone: a resumed run is the same."""
+    amounts, size = recipe["augmentation"], recipe["input_size"]
+    films, targets = tf.constant(pixels), tuple(tf.constant(of_step) for of_step in allowed)
+    start = epoch * 1_000_000
+
+    def one(place: tf.Tensor, index: tf.Tensor) -> tuple:
+        film = degrade(films[index], tf.stack([tf.constant(seed, tf.int64), start + place]), amounts)
+        return film, tuple(of_step[index] for of_step in targets)
+
+    def together(number: tf.Tensor, batch: tuple) -> tuple:
+        # A step of 100 leaves room for the seeds that restyle counts up to.
+        place = tf.stack([tf.constant(seed + 1, tf.int64), start + 100 * number])
+        return efficientnet_lite.seen(restyle(batch[0], size, place, amounts)), batch[1]
+
+    single = tf.data.Dataset.from_tensor_slices(drawn).enumerate().map(one, num_parallel_calls=2)
+    batches = single.batch(recipe["training"]["batch_size"], drop_remainder=True).enumerate()
+    return batches.map(together, num_parallel_calls=2).prefetch(3)
