@@ -13,7 +13,7 @@ from model.evaluation.answers import CLASSES, Judged, judge
 from model.evaluation.evaluate import BATCH_SIZE, evaluate
 from model.evaluation.films import read_films
 from model.reader import Reader
-from model.training.films import select, without_groups_of
+from model.training.films import sample, select, without_groups_of
 from model.weights import STEPS, read_recipe
 
 logger = logging.getLogger(__name__)
@@ -57,11 +57,13 @@ def finish(version_dir: Path, manifest_csv: Path, root: Path) -> dict:
     films = read_films(manifest_csv)
     own = without_groups_of(films, select(films, recipe["sources"]["held_out"]))
     sides = {
-        side: judge(reader, select(own, recipe["sources"]["train"], recipe["folds"][side]), root)
-        for side in ("train", "validate")
+        side: select(own, recipe["sources"]["train"], recipe["folds"][side]) for side in ("train", "validate")
     }
-    manifest = bare | calibrated(sides["validate"], recipe)
-    known = unlike.fit(sides["train"].features, sides["train"].truth, sides["validate"].features)
+    if "sample" in recipe:
+        sides["train"] = sample(sides["train"], recipe["sample"]["films"], recipe["sample"]["seed"])
+    train, validate = (judge(reader, side, root) for side in sides.values())
+    manifest = bare | calibrated(validate, recipe)
+    known = unlike.fit(train.features, train.truth, validate.features)
     _write(version_dir, manifest | {"unlike": unlike.save(known, version_dir)})
     manifest = json.loads((version_dir / MANIFEST).read_text(encoding="utf-8"))
     test = (version_dir, manifest_csv, root)
