@@ -1,7 +1,7 @@
 """What a version says of labelled films: everything its figures are made from."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -59,18 +59,14 @@ class Judged:
 
     def of(self, **values: object) -> "Judged":
         """The films whose fields have these values, e.g. ``source="ieee"``."""
+        return self.by(lambda film: all(getattr(film, name) == value for name, value in values.items()))
 
-        def fits(film: JudgedFilm) -> bool:
-            return all(getattr(film, name) == value for name, value in values.items())
-
-        refused = tuple(pair for pair in self.refused if fits(pair[0]))
-        return replace(self.at([fits(film) for film in self.films]), refused=refused)
-
-    def at(self, chosen: Sequence[bool] | np.ndarray) -> "Judged":
-        """The films that are chosen."""
-        chosen = np.asarray(chosen, bool)
+    def by(self, fits: Callable[[JudgedFilm], bool]) -> "Judged":
+        """The films, refused ones too, that fit."""
+        chosen = np.array([fits(film) for film in self.films], bool)
         arrays = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v[chosen] for k, v in arrays.items() if isinstance(v, np.ndarray)})
+        kept = {name: array[chosen] for name, array in arrays.items() if isinstance(array, np.ndarray)}
+        return replace(self, **kept, refused=tuple(pair for pair in self.refused if fits(pair[0])))
 
 
 def four_classes(step1: np.ndarray, step2: np.ndarray) -> np.ndarray:
