@@ -86,10 +86,11 @@ def _parser() -> argparse.ArgumentParser:
     train = verb("train", _train, "make the weights of a model version")
     train.add_argument("version", type=Path, metavar="DIR", help="folder with model.toml, the recipe")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints and weights")
-    evaluate = verb("evaluate", _evaluate, "judge a model version on labelled films; JSON")
+    evaluate = verb("evaluate", _evaluate, "judge a model version on labelled films")
     evaluate.add_argument("--model", required=True, metavar="NAME", help="name of a model version")
     evaluate.add_argument("--folds", type=int, nargs="+", metavar="N", help="only these folds (all)")
-    evaluate.add_argument("--sources", nargs="+", required=True, metavar="NAME", help="only these sources")
+    evaluate.add_argument("--sources", nargs="+", metavar="NAME", help="only these sources (all)")
+    evaluate.add_argument("--json", action="store_true", help="every figure, as one JSON object")
     for learning in (train, evaluate):
         learning.add_argument(
             "--manifest", type=Path, required=True, metavar="CSV", help="the labelled films"
@@ -280,9 +281,15 @@ def _train(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from model.evaluation.evaluate import evaluate
+    from model.evaluation.films import NoFilms
+    from model.evaluation.table import table
 
-    figures = evaluate(options.model, options.manifest, options.root, options.folds, options.sources)
-    print(json.dumps(figures, indent=2))
+    try:
+        found = evaluate(options.model, options.manifest, options.root, options.folds, options.sources)
+    except NoFilms as error:
+        print(f"firstread: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(found, indent=2) if options.json else table(found))
     return 0
 
 

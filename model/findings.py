@@ -19,6 +19,7 @@ class Decision(StrEnum):
     OTHER_VIRUS = "other virus"
     BELOW_THRESHOLD = "indeterminate: below the threshold"
     STEPS_DISAGREE = "indeterminate: the two steps disagree"
+    UNLIKE_TRAINING = "indeterminate: unlike the training films"
 
     @property
     def indeterminate(self) -> bool:
@@ -114,18 +115,27 @@ class Reading:
     warnings: tuple[str, ...] = ()
 
 
-def decide(step1: StepScores, step2: StepScores | None) -> Decision:
+def decide(step1: StepScores, step2: StepScores | None, unlike_training: bool = False) -> Decision:
     """The decision of the cascade.
 
     Step 2 counts only where viral leads step 1 (T. Gao and G. Wang). Below its threshold step 1 says
-    nothing; above it, step 2 refines viral, contradicts it, or leaves it at viral.
+    nothing; above it, step 2 refines viral, contradicts it, or leaves it at viral. Of several reasons to say
+    nothing the first is given: unlike the training films, steps disagree, below the threshold.
+
+    Parameters
+    ----------
+    step1 : StepScores
+    step2 : StepScores or None
+    unlike_training : bool
+        What `model.unlike` found: scores of such a film mean little.
     """
+    asked = step1.leading == "viral" and step2 is not None
+    if unlike_training:
+        return Decision.UNLIKE_TRAINING
+    if asked and step2.leading == "not viral":
+        return Decision.STEPS_DISAGREE
     if step1.leading_score < step1.threshold:
         return Decision.BELOW_THRESHOLD
-    if step1.leading != "viral" or step2 is None:
-        return Decision(step1.leading)
-    if step2.leading == "not viral":
-        return Decision.STEPS_DISAGREE
-    if step2.leading_score < step2.threshold:
-        return Decision.VIRAL
-    return Decision(step2.leading)
+    if asked and step2.leading_score >= step2.threshold:
+        return Decision(step2.leading)
+    return Decision(step1.leading)

@@ -17,6 +17,7 @@ from model.pixels import display_picture
 from model.plausibility import check_picture
 from model.preprocess import network_input
 from model.scope import ScopeRules, check_header
+from model.unlike import open_known
 from model.weights import STEPS, open_version
 
 
@@ -148,6 +149,7 @@ class Reader:
         self._labels = {step: version.labels(step) for step in STEPS}
         self._thresholds = version.manifest["thresholds"]
         self._temperatures = version.manifest.get("temperature", {})
+        self._known = open_known(version.folder, version.manifest)
         loaded = network.load(version.weights, [len(labels) for labels in self._labels.values()])
         self._network = network.answering(loaded, batch_size)
         self._none = self._call(np.zeros((0, self.input_size, self.input_size, 3), np.float32))
@@ -169,16 +171,37 @@ class Reader:
         ValueError
             If a film's input or the network's answer holds a NaN or infinity.
         """
-        answers = self.answer(films)
-        scores = [
-            _softmax(logits / self._temperatures.get(step, 1.0))
-            for step, logits in zip(STEPS, (answers.step1_logits, answers.step2_logits), strict=True)
-        ]
+        return self.decide(films, self.answer(films))
+
+    def decide(self, films: Sequence[PreparedFilm], answers: Answers) -> list[Reading]:
+        """Turn what the network says into readings.
+
+        Parameters
+        ----------
+        films : sequence of PreparedFilm
+        answers : Answers
+            Of these films.
+
+        Returns
+        -------
+        list of Reading
+        """
+        scores = self.scores(answers)
         activations = answers.activations1, answers.activations2
+        unlike = np.zeros(len(films), bool) if self._known is None else self._known.unlike(answers.features)
         return [
-            self._reading(film, [of_step[i] for of_step in scores], [of_step[i] for of_step in activations])
+            self._reading(
+                film, [of_step[i] for of_step in scores], [of_step[i] for of_step in activations], unlike[i]
+            )
             for i, film in enumerate(films)
         ]
+
+    def scores(self, answers: Answers) -> tuple[np.ndarray, ...]:
+        """Scores of each step, (n, classes) float32, 0 to 1, sum 1, at the version's temperatures."""
+        return tuple(
+            _softmax(logits / self._temperatures.get(step, 1.0))
+            for step, logits in zip(STEPS, (answers.step1_logits, answers.step2_logits), strict=True)
+        )
 
     def answer(self, films: Sequence[PreparedFilm]) -> Answers:
         """What the network says of any number of films: what `read` builds on.
@@ -214,7 +237,11 @@ class Reader:
         return tuple(array[: len(inputs)] for array in answers)
 
     def _reading(
-        self, film: PreparedFilm, scores: Sequence[np.ndarray], activations: Sequence[np.ndarray]
+        self,
+        film: PreparedFilm,
+        scores: Sequence[np.ndarray],
+        activations: Sequence[np.ndarray],
+        unlike_training: bool,
     ) -> Reading:
         """Scores of both steps to a decision and the activation that goes with it."""
         step1, step2 = (
@@ -226,7 +253,7 @@ class Reader:
             for step, of_step in zip(STEPS, scores, strict=True)
         )
         asked = step1.leading == "viral"
-        decision = decide(step1, step2 if asked else None)
+        decision = decide(step1, step2 if asked else None, unlike_training)
         # Step 2 answers for its own labels; everything else, viral among it, is step 1's.
         number, step = (2, step2) if decision.value in self._labels["step2"] else (1, step1)
         label = decision.value if decision.value in step.labels else step1.leading

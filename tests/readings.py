@@ -18,12 +18,14 @@ def make_reading(
     step2: tuple[float, ...] | None = None,
     activation: np.ndarray | None = None,
     model: ModelVersion = MODEL,
+    unlike_training: bool = False,
 ) -> Reading:
     """A reading as the cascade decides it, thresholds 0.6."""
     first = StepScores(STEP1_LABELS, step1, 0.6)
     second = StepScores(STEP2_LABELS, step2, 0.6) if step2 else None
-    decision = decide(first, second)
-    said_by_step2 = second is not None and decision not in (Decision.BELOW_THRESHOLD, Decision.VIRAL)
+    decision = decide(first, second, unlike_training)
+    first_alone = (Decision.BELOW_THRESHOLD, Decision.VIRAL, Decision.UNLIKE_TRAINING)
+    said_by_step2 = second is not None and decision not in first_alone
     step, label = (2, second.leading) if said_by_step2 else (1, first.leading)
     activation = blob() if activation is None else activation
     return Reading(model, first, second, decision, label, step, activation)
@@ -57,7 +59,20 @@ def steps_disagree() -> Reading:
     return make_reading((0.2, 0.16, 0.64), (0.71, 0.2, 0.09))
 
 
+def unlike_training() -> Reading:
+    return make_reading((0.04, 0.18, 0.78), (0.06, 0.84, 0.10), unlike_training=True)
+
+
 ALL = {
     reading.__name__: reading
-    for reading in (normal, bacterial, viral, covid, other_virus, below_threshold, steps_disagree)
+    for reading in (
+        normal,
+        bacterial,
+        viral,
+        covid,
+        other_virus,
+        below_threshold,
+        steps_disagree,
+        unlike_training,
+    )
 }

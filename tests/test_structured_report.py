@@ -86,6 +86,7 @@ EXPECTED = {
     "other_virus": dict(zip(STEP1 + STEP2, [ABSENT, ABSENT, PRESENT, ABSENT, PRESENT], strict=True)),
     "below_threshold": dict.fromkeys(STEP1 + STEP2, UNDETERMINED),
     "steps_disagree": dict.fromkeys(STEP1 + STEP2, UNDETERMINED),
+    "unlike_training": dict.fromkeys(STEP1 + STEP2, UNDETERMINED),
 }
 
 

@@ -54,6 +54,7 @@ HEADS = {
         "step 1: highest score is viral 47, threshold 60",
     ),
     "steps_disagree": ("Indeterminate: the two steps disagree", "step 1: viral 64,  step 2: not viral 71"),
+    "unlike_training": ("Indeterminate: unlike the training films", "step 1: viral 78,  step 2: COVID-19 84"),
 }
 
 
@@ -71,6 +72,7 @@ STATEMENTS = {
     "other_virus": "Highest model score: other virus.",
     "below_threshold": "Indeterminate: the highest model score, viral 47, is below the threshold 60.",
     "steps_disagree": "Indeterminate: step 1 leads to viral, step 2 to not viral.",
+    "unlike_training": "Indeterminate: the film is unlike the films the model was trained on.",
 }
 
 

@@ -118,6 +118,8 @@ def _statement(reading: Reading) -> str:
         return f"Indeterminate: the highest model score, {_leading(step1)}, is below the threshold {limit}."
     if decision is Decision.STEPS_DISAGREE:
         return "Indeterminate: step 1 leads to viral, step 2 to not viral."
+    if decision is Decision.UNLIKE_TRAINING:
+        return "Indeterminate: the film is unlike the films the model was trained on."
     line = f"Highest model score: {decision}."
     if decision is Decision.VIRAL and reading.step2:
         line += " Step 2 is below its threshold."

@@ -1,0 +1,139 @@
+"""The films that judge a version: rows of a manifest, and the way of each through the node's own door."""
+
+import csv
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+
+from model.preprocess import network_input
+from model.reader import PreparedFilm, prepare
+from model.scope import ScopeRules
+from model.training.films import LabelledFilm, read_picture
+
+
+class NoFilms(ValueError):
+    """No film of a manifest is in the folds and sources that were asked for."""
+
+
+PICTURES = frozenset({".jpg", ".jpeg", ".png"})
+RULES = ScopeRules(min_rows=1, min_columns=1)  # the node's, but for the size: films of a set are reduced
+
+
+@dataclass(frozen=True)
+class JudgedFilm(LabelledFilm):
+    """One row of a manifest, with what its figures are parted by.
+
+    Parameters
+    ----------
+    age_group : str
+        paediatric, adult or unknown.
+    geometry : str
+        What was done to the film's shape before it came into the set.
+    licence : str
+    """
+
+    age_group: str = "unknown"
+    geometry: str = "unknown"
+    licence: str = ""
+
+
+def read_films(
+    manifest_csv: Path, folds: Collection[int] | None = None, sources: Collection[str] | None = None
+) -> list[JudgedFilm]:
+    """The labelled films of a manifest.
+
+    Parameters
+    ----------
+    manifest_csv : Path
+        With at least the columns file, label and group_id; and fold and source where these are asked for.
+    folds : collection of int, optional
+        Only these; all where not given.
+    sources : collection of str, optional
+        Only these; all where not given.
+
+    Returns
+    -------
+    list of JudgedFilm
+
+    Raises
+    ------
+    NoFilms
+    """
+    with manifest_csv.open(newline="", encoding="utf-8") as lines:
+        films = [
+            JudgedFilm(
+                row["file"], row["label"], row["group_id"], row.get("source", "unknown"),
+                int(row.get("fold", -1)), row.get("age_group", "unknown"), row.get("geometry", "unknown"),
+                row.get("licence", ""),
+            )
+            for row in csv.DictReader(lines)
+            if (sources is None or row["source"] in sources) and (folds is None or int(row["fold"]) in folds)
+        ]  # fmt: skip
+    if not films:
+        raise NoFilms(f"{manifest_csv}: found no film in folds {folds} of sources {sources}")
+    return films
+
+
+def prepare_file(path: Path, input_size: int) -> PreparedFilm:
+    """A film of a set, through the door that the node's films pass.
+
+    Parameters
+    ----------
+    path : Path
+        DICOM Part 10, JPEG or PNG.
+    input_size : int
+        `Reader.input_size`.
+
+    Raises
+    ------
+    OutOfScope, UnreadableFilm
+        As `model.reader.prepare`.
+    """
+    is_picture = path.suffix.lower() in PICTURES
+    return prepare(as_film(read_picture(path)) if is_picture else path, RULES, input_size)
+
+
+def prepare_picture(picture: np.ndarray, input_size: int) -> PreparedFilm:
+    """A picture that was changed on purpose, made ready without asking whether it is a chest.
+
+    Parameters
+    ----------
+    picture : (rows, columns) uint8
+        Display grey levels, black at 0.
+    input_size : int
+        `Reader.input_size`.
+    """
+    return PreparedFilm(picture, network_input(picture, input_size), *picture.shape)
+
+
+def as_film(picture: np.ndarray) -> Dataset:
+    """A picture as the DX film that a modality would have sent.
+
+    Parameters
+    ----------
+    picture : (rows, columns) uint8 or uint16
+        Grey levels, black at 0; uint16 holds 12 bits.
+
+    Returns
+    -------
+    Dataset
+        With a window over all grey levels, so that 8 bits come out as they went in.
+    """
+    bits = 8 if picture.dtype == np.uint8 else 12
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.SOPClassUID = DigitalXRayImageStorageForPresentation
+    ds.Modality, ds.BodyPartExamined, ds.ViewPosition = "DX", "CHEST", "AP"
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.Rows, ds.Columns = picture.shape
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = picture.dtype.itemsize * 8, bits, bits - 1
+    ds.PixelRepresentation = 0
+    ds.WindowCenter, ds.WindowWidth = 2 ** (bits - 1), 2**bits
+    ds.PixelData = np.ascontiguousarray(picture).tobytes().ljust(picture.nbytes + picture.nbytes % 2, b"\0")
+    ds["PixelData"].VR = "OB" if bits == 8 else "OW"
+    return ds

@@ -1,0 +1,122 @@
+"""The last step of a training: calibrate, set thresholds, learn which films are like the training films."""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+from scipy.special import softmax
+
+from model import unlike
+from model.calibration import fit_temperature, operating_threshold
+from model.evaluation.answers import CLASSES, Judged, judge
+from model.evaluation.evaluate import BATCH_SIZE, evaluate
+from model.evaluation.films import read_films
+from model.reader import Reader
+from model.training.films import sample, select, without_groups_of
+from model.weights import STEPS, read_recipe
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+# The answer of each step that misses most, and the films that it then misses.
+HARMLESS = {"step1": ("normal", ("bacterial", "viral", "covid19")), "step2": ("other virus", ("covid19",))}
+# What the manifest keeps of `evaluate`; the card has all.
+KEPT = (
+    "folds", "sources", "n", "n_refused", "n_indeterminate", "milliseconds_per_film", "accuracy",
+    "balanced_accuracy", "macro_f1", "accuracy_in_paper_mix", "accuracy_at_70_percent_coverage", "auc",
+    "calibration", "coverage", "accuracy_of_answered",
+)  # fmt: skip
+
+
+def finish(version_dir: Path, manifest_csv: Path, root: Path) -> dict:
+    """Write into a trained version what can only be had from its answers.
+
+    Parameters
+    ----------
+    version_dir : Path
+        With ``model.toml``, the weights, and a ``manifest.json`` that holds at least their sha256.
+    manifest_csv : Path
+        The set's ``manifest.csv``.
+    root : Path
+        Folder its files are relative to.
+
+    Returns
+    -------
+    dict
+        What ``manifest.json`` now holds: as before, and temperature, thresholds, operating_points and unlike
+        (from the validation films), and figures of the test folds and of the held-out sources. ``unlike.npz``
+        lies beside it.
+    """
+    recipe = read_recipe(version_dir)
+    manifest = json.loads((version_dir / MANIFEST).read_text(encoding="utf-8"))
+    # The reader opens the version as it stands; no answer of a former run may stay in it.
+    bare = {name: manifest[name] for name in manifest if name not in ("temperature", "unlike", "figures")}
+    _write(version_dir, bare | {"thresholds": dict.fromkeys(STEPS, 0.0)})
+    reader = Reader(version_dir, BATCH_SIZE)
+    films = read_films(manifest_csv)
+    own = without_groups_of(films, select(films, recipe["sources"]["held_out"]))
+    sides = {
+        side: select(own, recipe["sources"]["train"], recipe["folds"][side]) for side in ("train", "validate")
+    }
+    if "sample" in recipe:
+        sides["train"] = sample(sides["train"], recipe["sample"]["films"], recipe["sample"]["seed"])
+    train, validate = (judge(reader, side, root) for side in sides.values())
+    manifest = bare | calibrated(validate, recipe)
+    known = unlike.fit(train.features, train.truth, validate.features)
+    _write(version_dir, manifest | {"unlike": unlike.save(known, version_dir)})
+    manifest = json.loads((version_dir / MANIFEST).read_text(encoding="utf-8"))
+    test = (version_dir, manifest_csv, root)
+    figures = {
+        "test_folds": evaluate(*test, recipe["folds"]["test"], recipe["sources"]["train"]),
+        "held_out_sources": evaluate(*test, None, recipe["sources"]["held_out"]),
+    }
+    manifest["figures"] = {side: _kept(found) for side, found in figures.items()}
+    _write(version_dir, manifest)
+    logger.info("%s: %s", version_dir.name, {k: manifest[k] for k in ("temperature", "operating_points")})
+    return manifest
+
+
+def calibrated(validate: Judged, recipe: dict) -> dict:
+    """Temperature and threshold of each step, and what the thresholds reach.
+
+    Parameters
+    ----------
+    validate : Judged
+        Films that trained nothing.
+    recipe : dict
+        ``model.toml``.
+
+    Returns
+    -------
+    dict
+        temperature, thresholds and operating_points, each by step.
+    """
+    found: dict = {"temperature": {}, "thresholds": {}, "operating_points": {}}
+    asked = np.ones(len(validate.truth), bool)
+    for step, logits in zip(STEPS, (validate.logits1, validate.logits2), strict=True):
+        labels = list(recipe[step]["labels"])
+        place = {of: i for i, label in enumerate(labels) for of in recipe[step]["labels"][label]}
+        truth = np.array([place[CLASSES[label]] for label in validate.truth])
+        temperature = round(fit_temperature(logits, truth), 4)
+        scores = softmax(logits / temperature, axis=1)
+        harmless, missed = HARMLESS[step]
+        ill = np.isin(validate.truth, [CLASSES.index(label) for label in missed])
+        point = operating_threshold(scores[asked], ill[asked], labels.index(harmless), recipe["threshold"])
+        found["temperature"][step] = temperature
+        found["thresholds"][step] = point.pop("threshold")
+        found["operating_points"][step] = point
+        if step == "step1":  # step 2 speaks for these only
+            asked = scores.argmax(axis=1) == labels.index("viral")
+    return found
+
+
+def _kept(found: dict) -> dict:
+    """The figures of all films together, with their intervals."""
+    intervals = {name: found["ci95"][name] for name in KEPT if name in found["ci95"]}
+    return {name: found[name] for name in KEPT} | {"ci95": intervals}
+
+
+def _write(version_dir: Path, manifest: dict) -> None:
+    text = json.dumps(manifest, indent=2) + "\n"
+    (version_dir / MANIFEST).write_text(text, encoding="utf-8")

@@ -1,0 +1,101 @@
+"""Tests for shortcuts: they find one that was put there and none where there is none."""
+
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_metrics import judged
+
+from model.evaluation import audit
+from model.evaluation.films import JudgedFilm, read_films
+from model.reader import Reader
+from model.weights import VERSIONS, read_recipe
+
+
+def with_features(features: np.ndarray, source: list[str]):
+    n = len(source)
+    films = judged(["normal"] * n, [(0.9, 0.1, 0.0)] * n, source=source)
+    return type(films)(**(vars(films) | {"features": features}))
+
+
+def test_a_source_that_can_be_told_from_the_features_is_told():
+    source = ["north", "south"] * 60
+    features = np.random.default_rng(1).normal(size=(120, 5))
+    # Both films of a patient are of one source each; a patient has one of either.
+    blind = audit.source_from_features(with_features(features, source))["normal"]
+    assert (blind["guessing"], blind["sources"], blind["n"]) == (0.5, ["north", "south"], 120)
+    assert abs(blind["balanced_accuracy"] - 0.5) < 0.15
+    features[::2, 0] += 10
+    assert audit.source_from_features(with_features(features, source))["normal"]["balanced_accuracy"] == 1
+
+
+def test_a_source_with_few_patients_is_left_out():
+    source = ["north"] * 100 + ["south"] * 10
+    assert audit.source_from_features(with_features(np.zeros((110, 2)), source)) == {}
+
+
+def test_only_the_part_that_is_shown_is_left():
+    picture = np.arange(100, dtype=np.uint8).reshape(10, 10)
+    mask = np.zeros((10, 10), bool)
+    mask[4:6, 4:6] = True
+    shown = {name: show(mask, picture) for name, show in audit.PARTS.items()}
+    assert np.array_equal(shown["whole film"], picture)
+    assert np.array_equal(shown["only the lungs"] == picture, mask | (picture == 49))
+    assert np.array_equal(shown["lungs masked out"] == picture, ~mask)
+    inner = shown["only the border"][1:9, 1:9]
+    assert len(np.unique(inner)) == 1
+    assert np.array_equal(shown["only the border"][0], picture[0])
+
+
+def test_the_share_of_an_activation_inside_a_mask():
+    activation = np.zeros((8, 8), np.float32)
+    activation[:, :4] = 1
+    mask = np.zeros((80, 80), bool)
+    mask[:, :40] = True
+    assert audit.share_inside(activation, mask) > 0.95
+    assert audit.share_inside(activation, ~mask) < 0.05
+    assert audit.share_inside(np.zeros((8, 8), np.float32), mask) is None
+
+
+def test_a_recipe_without_a_source_holds_it_out():
+    recipe = read_recipe(VERSIONS / "gao-2020")
+    without = audit.without_source(recipe, "nih")
+    assert without["name"] == "gao-2020-without-nih"
+    assert without["sources"]["train"] == ["kaggle", "cxnet", "hannover"]
+    assert without["sources"]["held_out"][-1] == "nih"
+    assert "nih" in recipe["sources"]["train"]
+
+
+@pytest.fixture
+def outlined(tmp_path):
+    """Four films, of which two are outlined: the activation is looked for in these."""
+    rng = np.random.default_rng(2)
+    with (tmp_path / "manifest.csv").open("w", newline="") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(["file", "label", "group_id", "source", "fold"])
+        for i, label in enumerate(("normal", "covid19", "viral", "bacterial")):
+            Image.fromarray(rng.integers(0, 255, (90, 80), np.uint8)).save(tmp_path / f"{i}.png")
+            writer.writerow([f"{i}.png", label, i, "north", 8])
+    mask = np.zeros((90, 80), np.uint8)
+    mask[20:70, 10:70] = 2
+    mask[40:44, 10:70] = 1
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    with (tmp_path / "lung_masks.csv").open("w", newline="") as lines:
+        csv.writer(lines).writerows([("file", "mask_file"), ("0.png", "mask.png"), ("1.png", "mask.png")])
+    return tmp_path
+
+
+def test_parts_and_activation_are_judged_on_outlined_films_alone(outlined):
+    reader, films = Reader("gao-2020", 4), read_films(outlined / "manifest.csv")
+    masks = audit.lung_masks(films, outlined)
+    assert set(masks) == {"0.png", "1.png"}
+    assert masks["0.png"].sum() == 46 * 60  # what lies over a lung is not counted
+    found = audit.parts_of_the_film(reader, films, masks, outlined)
+    assert set(found) == set(audit.PARTS)
+    assert found["only the border"]["n"] == 2
+    assert found["whole film"]["auc"]["covid19_against_normal"] in (0, 1)
+    for share in audit.activation_in_the_lungs(reader, films, masks, outlined).values():
+        assert 0 <= share["median"] <= 1
+        assert share["lungs"] == pytest.approx(46 * 60 / 7200, abs=1e-4)
+    assert audit.lung_masks([JudgedFilm("0.png", "normal", "0", "north", 8)], outlined / "none") == {}

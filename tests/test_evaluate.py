@@ -1,0 +1,85 @@
+"""``firstread evaluate``: films of every kind through the node's door, figures out."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from conftest import chest_pixels, make_film
+from PIL import Image
+
+from daemon.cli import main
+from model.evaluation.films import NoFilms, as_film, prepare_file, read_films
+from model.pixels import display_picture
+
+
+@pytest.fixture
+def collection(tmp_path):
+    """A manifest and its films: PNG, JPEG, DICOM and one that is blank."""
+    picture = Image.fromarray((chest_pixels() // 16).astype(np.uint8))
+    picture.save(tmp_path / "a.png")
+    picture.save(tmp_path / "b.jpg", quality=95)
+    make_film().save_as(tmp_path / "c.dcm", enforce_file_format=True)
+    Image.new("L", (300, 300), 90).save(tmp_path / "d.png")
+    rows = [
+        ("a.png", "normal", "1", "north", 8, "adult", "native"),
+        ("b.jpg", "covid19", "2", "south", 8, "adult", "native"),
+        ("c.dcm", "normal", "3", "north", 7, "unknown", "native"),
+        ("d.png", "viral", "4", "south", 8, "unknown", "squashed"),
+    ]
+    with (tmp_path / "manifest.csv").open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(["file", "label", "group_id", "source", "fold", "age_group", "geometry"])
+        writer.writerows(rows)
+    return tmp_path
+
+
+def evaluate(collection, *more: str) -> int:
+    manifest, root = str(collection / "manifest.csv"), str(collection)
+    return main(["evaluate", "--model", "gao-2020", "--manifest", manifest, "--root", root, *more])
+
+
+def test_a_picture_comes_through_the_door_as_it_is():
+    picture = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert np.array_equal(display_picture(as_film(picture))[0], picture)
+    twelve = picture.astype(np.uint16) * 16 + 8
+    assert np.abs(display_picture(as_film(twelve))[0].astype(int) - picture).max() <= 1
+
+
+def test_dicom_jpeg_and_png_of_one_film_give_nearly_the_same_input(collection):
+    inputs = [prepare_file(collection / name, 64).network_input for name in ("a.png", "b.jpg", "c.dcm")]
+    assert np.abs(inputs[0] - inputs[1]).mean() < 0.01
+    assert np.abs(inputs[0] - inputs[2]).mean() < 0.01
+
+
+def test_folds_and_sources_choose_the_films(collection):
+    manifest = collection / "manifest.csv"
+    assert [film.file for film in read_films(manifest, [8], ["south"])] == ["b.jpg", "d.png"]
+    assert len(read_films(manifest)) == 4
+    with pytest.raises(NoFilms, match="no film in folds"):
+        read_films(manifest, [3])
+
+
+def test_the_figures_come_as_one_json_object(collection, capsys):
+    assert evaluate(collection, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["model"], found["n"], found["n_refused"]) == ("gao-2020", 4, 1)
+    assert list(found["refused"]) == ["d.png"]
+    assert set(found["by_source"]) == {"north", "south"}
+    assert found["by_geometry"]["squashed"] == {"n": 1, "n_refused": 1, "n_indeterminate": 0}
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "per_class", "calibration"):
+        assert name in found
+        assert name in found["ci95"]
+
+
+def test_the_figures_come_as_a_table(collection, capsys):
+    assert evaluate(collection, "--folds", "8", "--sources", "north") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("gao-2020 ")
+    assert lines[1].startswith("1 films of north, folds [8]: 0 refused")
+    assert any(line.startswith("  by source") for line in lines)
+
+
+def test_no_film_to_judge_is_told_in_a_line(collection, capsys):
+    assert evaluate(collection, "--folds", "3") == 1
+    assert "no film in folds [3]" in capsys.readouterr().err
