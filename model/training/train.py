@@ -118,7 +118,10 @@ def _thresholds(
         "step2": [reading.step2.leading_score for reading in readings if reading.step2 is not None],
     }
     share = recipe["threshold"]["unanswered"]
-    return {step: round(float(np.quantile(leading[step], share)), 4) for step in STEPS}
+    return {
+        step: round(float(np.quantile(of_step, share)), 4) if of_step else 0.0
+        for step, of_step in leading.items()
+    }
 
 
 def _write(out_dir: Path, manifest: dict) -> None:
