@@ -29,7 +29,8 @@ def test_the_card_has_every_chapter_and_its_numbers_are_those_of_the_figures(car
     text, found = card.read_text(), json.loads((card.parent / "figures.json").read_text())
     for chapter in (
         "In short", "Intended use", "Refused and undecided films", "Data", "Model and training",
-        "Performance", "What a decision is worth", "Calibration", "Shortcuts", "Robustness", "Failures", "Limits",
+        "Performance", "What a decision is worth", "Calibration", "Shortcuts", "Robustness", "Failures",
+        "Limits",
     ):  # fmt: skip
         assert f"\n## {chapter}" in text
     assert "RESEARCH USE ONLY - NOT FOR DIAGNOSIS" in text
