@@ -124,6 +124,11 @@ def _model(found: Mapping, recipe: Mapping, manifest: Mapping) -> str:
         (step, manifest["temperature"][step], manifest["thresholds"][step], *point.values())
         for step, point in manifest["operating_points"].items()
     ]
+    more = ""
+    if "sampling" in recipe:
+        more += f" Drawn, each class beside the others: {listed(recipe['sampling'])}."
+    if untyped := recipe["sources"].get("untyped"):
+        more += f" Beside the films counted above, films of pneumonia without a cause: {', '.join(untyped)}."
     head = ("step", "temperature", "threshold", "sensitivity", "without an answer")
     return f"""## Model and training
 
@@ -131,7 +136,7 @@ Network `{recipe["network"]}`, input {recipe["input_size"]} x {recipe["input_siz
 bacterial, viral; then not viral, COVID-19, other virus. Trained on
 {", ".join(recipe["sources"]["train"])}, folds {recipe["folds"]["train"]}; validated on folds
 {recipe["folds"]["validate"]}, tested on {recipe["folds"]["test"]}. Training:
-{listed(recipe["training"])}. Augmentation: {listed(recipe["augmentation"])}.
+{listed(recipe["training"])}. Augmentation: {listed(recipe["augmentation"])}.{more}
 
 Set on the validation films, sensitivity first ({recipe["threshold"]["sensitivity"]} asked, at most
 {recipe["threshold"]["unanswered"]} of the films without an answer): a leading score from the smallest

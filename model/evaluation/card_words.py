@@ -62,10 +62,11 @@ same publications, and raddb's normals on the same archive as nih."""
 
 FIGURES = """\
 Every film passes the node's own door; what it refuses is counted and judged no further. *Forced answer*:
-the largest of four products of the step scores (viral x COVID-19, viral x other virus, normal,
-bacterial), brought to a sum of 1. *Decision*: what the node says, with its thresholds; viral without a
-name and indeterminate name no class. Brackets: 95 % interval, 1000 draws of patients with replacement; where
-a class has few films, or all are right, it is narrower than what is known. A dash: the films cannot tell."""
+both steps are asked whether it is viral (root of the product of their odds), step 1 parts normal from
+bacterial, step 2 COVID-19 from other virus; the largest of the four scores. *Decision*: what the node
+says, with its thresholds; viral without a name and indeterminate name no class. Brackets: 95 % interval,
+1000 draws of patients with replacement; where a class has few films, or all are right, it is narrower
+than what is known. A dash: the films cannot tell."""
 
 # Precision and recall of each class as T. Gao and G. Wang give them, on 163 films.
 PAPER = {"normal": (0.95, 0.89), "bacterial": (1.00, 0.83), "viral": (0.85, 0.82), "covid19": (0.91, 1.00)}
