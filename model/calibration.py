@@ -119,6 +119,8 @@ def operating_threshold(
     dict
         threshold, and the sensitivity and share unanswered that it has on these films.
     """
+    if not len(scores):  # a step that no film asked
+        return {"threshold": LEAST_THRESHOLD, "sensitivity": 1.0, "unanswered": 0.0}
     leading = scores.max(axis=1)
     missed = np.sort(leading[(scores.argmax(axis=1) == harmless) & ill])[::-1]
     allowed = int((1 - point["sensitivity"]) * ill.sum() + 1e-9)  # 0.05 * 20 is a little less than 1

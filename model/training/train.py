@@ -1,4 +1,4 @@
-"""Make a version's weights: split the films, train, choose thresholds, measure."""
+"""Make a version: split the films, train, write weights and curves, and have it finished."""
 
 import datetime
 import hashlib
@@ -8,21 +8,16 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-import numpy as np
-
-from model.evaluation.evaluate import BATCH_SIZE, evaluate
-from model.preprocess import network_input
-from model.reader import PreparedFilm, Reader
+from model.evaluation.finish import MANIFEST, finish
 from model.training.films import (
     LabelledFilm,
     read_manifest,
-    read_picture,
     require_disjoint,
     sample,
     select,
     without_groups_of,
 )
-from model.weights import STEPS, read_recipe, weights_file
+from model.weights import read_recipe, weights_file
 
 
 def train(version_dir: Path, manifest_csv: Path, root: Path, out_dir: Path, now: datetime.datetime) -> dict:
@@ -74,19 +69,9 @@ def train(version_dir: Path, manifest_csv: Path, root: Path, out_dir: Path, now:
             "films": {side: len(films) for side, films in sides.items()},
         },
         "sha256": parts,
-        "thresholds": dict.fromkeys(STEPS, 0.0),
     }
-    # Thresholds and figures come from the version as the node opens it, so its manifest is there first.
-    _write(out_dir, manifest)
-    manifest["thresholds"] = _thresholds(out_dir, sides["validate"], root, recipe)
-    _write(out_dir, manifest)
-    test = (out_dir, manifest_csv, root)
-    manifest["figures"] = {
-        "test_folds": evaluate(*test, recipe["folds"]["test"], recipe["sources"]["train"]),
-        "held_out_sources": evaluate(*test, None, recipe["sources"]["held_out"]),
-    }
-    _write(out_dir, manifest)
-    return manifest
+    (out_dir / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return finish(out_dir, manifest_csv, root)
 
 
 def split(films: Sequence[LabelledFilm], recipe: dict) -> dict[str, list[LabelledFilm]]:
@@ -100,29 +85,3 @@ def split(films: Sequence[LabelledFilm], recipe: dict) -> dict[str, list[Labelle
     sides["held_out"] = held_out
     require_disjoint(**sides)
     return sides
-
-
-def _thresholds(
-    version_dir: Path, films: Sequence[LabelledFilm], root: Path, recipe: dict
-) -> dict[str, float]:
-    """Smallest leading score that is said, so that the recipe's share of these films is not."""
-    reader = Reader(version_dir, BATCH_SIZE)
-    prepared = []
-    for film in films:
-        display = read_picture(root / film.file)
-        prepared.append(PreparedFilm(display, network_input(display, reader.input_size), *display.shape))
-    readings = reader.read(prepared)
-    leading = {
-        "step1": [reading.step1.leading_score for reading in readings],
-        # Step 2 speaks for those only of which step 1 says viral.
-        "step2": [reading.step2.leading_score for reading in readings if reading.step2 is not None],
-    }
-    share = recipe["threshold"]["unanswered"]
-    return {
-        step: round(float(np.quantile(of_step, share)), 4) if of_step else 0.0
-        for step, of_step in leading.items()
-    }
-
-
-def _write(out_dir: Path, manifest: dict) -> None:
-    (out_dir / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
