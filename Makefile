@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test lint judges lock clean
+.PHONY: demo test lint judges install lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,13 +39,17 @@ judges:
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
+# Puts the node on this machine. DESTDIR and EXTRAS (postgresql; with a GPU: postgresql,gpu) may be set.
+install:
+	DESTDIR="$(DESTDIR)" PYTHON="$(PYTHON)" EXTRAS="$(EXTRAS)" sh etc/install.sh
+
 # Pins what a fresh environment gets today.
 lock:
 	rm -rf build/lock
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --upgrade pip
 	build/lock/bin/python -m pip install --quiet --editable '.[dev]'
-	build/lock/bin/python -m pip freeze --exclude-editable > requirements.lock
+	build/lock/bin/python -m pip freeze --all --exclude pip --exclude-editable > requirements.lock
 
 clean:
 	rm -rf .venv build demo dist *.egg-info .pytest_cache .ruff_cache .hypothesis
