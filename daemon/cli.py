@@ -83,10 +83,18 @@ def _parser() -> argparse.ArgumentParser:
     classify = verb("classify", _classify, "read films without network or database")
     classify.add_argument("files", type=Path, nargs="+", metavar="FILE")
     classify.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
-    train = verb("train", _train, "make weights")
-    train.add_argument("version", help="model version, a folder of model/versions")
-    train.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with manifest.csv")
+    train = verb("train", _train, "make the weights of a model version")
+    train.add_argument("version", type=Path, metavar="DIR", help="folder with model.toml, the recipe")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints and weights")
+    evaluate = verb("evaluate", _evaluate, "judge a model version on labelled films; JSON")
+    evaluate.add_argument("--model", required=True, metavar="NAME", help="name of a model version")
+    evaluate.add_argument("--folds", type=int, nargs="+", metavar="N", help="only these folds (all)")
+    evaluate.add_argument("--sources", nargs="+", required=True, metavar="NAME", help="only these sources")
+    for learning in (train, evaluate):
+        learning.add_argument(
+            "--manifest", type=Path, required=True, metavar="CSV", help="the labelled films"
+        )
+        learning.add_argument("--root", type=Path, required=True, metavar="DIR", help="where their files lie")
     return parser
 
 
@@ -141,18 +149,18 @@ def _read(options: argparse.Namespace) -> int:
     config = _config(options)
     engine, spool = service.open_storage(config.storage)
     reader = Reader(config.model.version, config.model.batch_size)
-    loop = read.ReadLoop(config, engine, spool, reader)
+    loop = read.ReadLoop(config, engine, spool, reader, service.Pulse(engine, "read").beat)
     chores = housekeeping.start(engine, spool, config.model.attempts)
     service.announce_ready("read")
     try:
-        loop.run(stop, options.once, service.Pulse(engine, "read").beat)
+        loop.run(stop, options.once)
     finally:
         chores.shutdown()
     return 0
 
 
 def _send(options: argparse.Namespace) -> int:
-    from daemon import send, service
+    from daemon import housekeeping, send, service
 
     service.configure_logging()
     stop = service.stop_on_signals()
@@ -164,6 +172,7 @@ def _send(options: argparse.Namespace) -> int:
         threading.Thread(target=loop.run, args=(stop, options.once, pulse.beat), daemon=True)
         for loop in loops
     ]
+    chores = housekeeping.start(engine, spool, config.model.attempts)
     service.announce_ready("send")
     for thread in threads:
         thread.start()
@@ -175,6 +184,7 @@ def _send(options: argparse.Namespace) -> int:
                 raise RuntimeError("a sender thread ended")
     for thread in threads:
         thread.join()
+    chores.shutdown()
     return 0
 
 
@@ -250,15 +260,29 @@ def _requeue(options: argparse.Namespace) -> int:
 
 
 def _classify(options: argparse.Namespace) -> int:
-    from daemon import classify
+    from daemon import classify, config, service
+    from daemon.config_file import DEFAULT_PATH
 
-    return classify.run(options.files, options.out)
+    service.configure_logging()
+    unconfigured = options.config == DEFAULT_PATH and not options.config.exists()
+    settings = config.Config() if unconfigured else config.load(options.config)
+    return 0 if classify.run(settings, options.files, options.out) else 1
 
 
 def _train(options: argparse.Namespace) -> int:
-    from model.training import train
+    from daemon import service
+    from model.training.train import train
 
-    train.train(options.version, options.data, options.out)
+    service.configure_logging()
+    train(options.version, options.manifest, options.root, options.out, service.now())
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from model.evaluation.evaluate import evaluate
+
+    figures = evaluate(options.model, options.manifest, options.root, options.folds, options.sources)
+    print(json.dumps(figures, indent=2))
     return 0
 
 

@@ -26,20 +26,25 @@ def start(engine: Engine, spool: Spool, most_attempts: int) -> BackgroundSchedul
         timezone=datetime.UTC,
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
-    scheduler.add_job(release_lapsed, "interval", [engine, most_attempts], seconds=RELEASE_SECONDS)
+    at_once = service.now()
     scheduler.add_job(
-        clear_leftovers, "interval", [spool], seconds=LEFTOVER_SECONDS, next_run_time=service.now()
+        release_claims,
+        "interval",
+        [engine, most_attempts],
+        seconds=RELEASE_SECONDS,
+        next_run_time=at_once,
     )
+    scheduler.add_job(clear_leftovers, "interval", [spool], seconds=LEFTOVER_SECONDS, next_run_time=at_once)
     scheduler.start()
     return scheduler
 
 
-def release_lapsed(engine: Engine, most_attempts: int) -> None:
+def release_claims(engine: Engine, most_attempts: int) -> None:
     """Put back what processes that are gone had claimed."""
     now = service.now()
-    for job, state in films.release_lapsed(engine, now, most_attempts):
+    for job, state in films.release_claims(engine, service.is_gone, now, most_attempts):
         _LOGGER.warning("job %d: its reader is gone; now %s", job, state)
-    for identifier in deliveries.release_lapsed(engine, now):
+    for identifier in deliveries.release_claims(engine, service.is_gone, now):
         _LOGGER.warning("delivery %d: its sender is gone; now PENDING", identifier)
 
 

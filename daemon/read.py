@@ -28,7 +28,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from daemon import service
 from daemon.config import Config
 from daemon.results import secondary_capture, structured_report
-from daemon.results.film import complete_header
 from model.decode import UnreadableFilm
 from model.findings import Reading
 from model.reader import PreparedFilm, Reader, prepare
@@ -64,9 +63,13 @@ class ReadLoop:
     engine : sqlalchemy.Engine
     spool : Spool
     reader : Reader
+    beat : callable
+        Called after each pass as a sign of life.
     """
 
-    def __init__(self, config: Config, engine: Engine, spool: Spool, reader: Reader) -> None:
+    def __init__(
+        self, config: Config, engine: Engine, spool: Spool, reader: Reader, beat: Callable[[], None]
+    ) -> None:
         self._config = config
         self._engine = engine
         self._spool = spool
@@ -75,8 +78,9 @@ class ReadLoop:
         self._working: dict[Future, InHand] = {}
         self._prepared: list[InHand] = []
         self._pool = self._new_pool()
+        self._beat = beat
 
-    def run(self, stop: threading.Event, once: bool, beat: Callable[[], None]) -> None:
+    def run(self, stop: threading.Event, once: bool) -> None:
         """Work until `stop`, or with `once` until nothing is queued; what is in hand is finished first."""
         try:
             while True:
@@ -91,7 +95,7 @@ class ReadLoop:
                     )
                 self._take_finished()
                 self._run_network()
-                beat()
+                self._beat()
         finally:
             self._pool.shutdown(cancel_futures=True)
 
@@ -158,11 +162,18 @@ class ReadLoop:
         del self._prepared[: len(batch)]
         with self._claims_of(batch):
             films.renew(self._engine, [film.job.id for film in batch], self._claimant, service.now() + LEASE)
+        self._read(batch)
+
+    def _read(self, batch: list[InHand]) -> None:
         try:
             readings = self._reader.read([film.prepared for film in batch])
         except ValueError as error:
-            for film in batch:
-                self._retry_or_fail(film.job, f"{type(error).__name__}: {error}")
+            if len(batch) == 1:
+                self._retry_or_fail(batch[0].job, f"{type(error).__name__}: {error}")
+            else:
+                # One film's scores are no numbers: each alone, so that the others get theirs.
+                for film in batch:
+                    self._read([film])
             return
         for film, reading in zip(batch, readings, strict=True):
             film.reading = reading
@@ -223,6 +234,7 @@ class ReadLoop:
                 self._build(film)
             (future,) = self._working
             concurrent.futures.wait([future])
+            self._beat()
             del self._working[future]
             if isinstance(future.exception(), BrokenProcessPool):
                 self._pool = self._new_pool()
@@ -252,14 +264,17 @@ def build_results(
     longest_side: int,
     now: datetime.datetime,
 ) -> dict[str, Dataset]:
-    """The results of one film by kind, ``SC`` and ``SR``."""
-    film = complete_header(header)
+    """The results of one film by kind, ``SC`` and ``SR``.
+
+    `header` must come straight from the file: pydicom keeps the bytes of an element as they are only
+    until it is read, and the results copy the patient's elements byte for byte.
+    """
     return {
         "SC": secondary_capture.build(
-            film, prepared.display, reading, digest, now, longest_side=longest_side
+            header, prepared.display, reading, digest, now, longest_side=longest_side
         ),
         "SR": structured_report.build(
-            film, reading, digest, now, rows=prepared.rows, columns=prepared.columns
+            header, reading, digest, now, rows=prepared.rows, columns=prepared.columns
         ),
     }
 

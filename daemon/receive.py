@@ -1,6 +1,5 @@
 """Verification and Storage SCP: a film is on disk and its job committed before a peer hears success."""
 
-import hashlib
 import io
 import logging
 import socket
@@ -8,7 +7,6 @@ import tempfile
 import zlib
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import Tag
@@ -38,6 +36,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from daemon import service
 from daemon.config import Config
+from daemon.part10 import DataSetBytes, data_set_bytes
 from storage import films
 from storage.films import ReceivedFilm
 from storage.spool import Spool, SpoolUnavailable
@@ -71,7 +70,8 @@ _HEADER = [
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "AccessionNumber", "Modality",
     "SpecificCharacterSet",
 ]  # fmt: skip
-_PREAMBLE_AND_GROUP_LENGTH_BYTES = 128 + 4 + 12
+# Everything of _HEADER is in groups 0008 and 0020.
+_FIRST_TAG_NOT_NEEDED = 0x00210000
 
 
 class Refused(ValueError):
@@ -182,17 +182,14 @@ def _describe(event: Event) -> dict[str, object]:
     sop_instance_uid, sop_class_uid = str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID)
     if not UID(sop_instance_uid).is_valid:
         raise Refused(CANNOT_UNDERSTAND, "SOP Instance UID: expected digits and dots, at most 64")
-    header, data_set_offset = _read_header(path)
+    encoded = data_set_bytes(path)
+    header = _read_header(path, encoded)
     for keyword, commanded in (("SOPInstanceUID", sop_instance_uid), ("SOPClassUID", sop_class_uid)):
         if keyword not in header:
             raise Refused(CANNOT_UNDERSTAND, f"data set without {keyword}")
         if _text(header, keyword, 64) != commanded:
             raise Refused(DATA_SET_DOES_NOT_MATCH_SOP_CLASS, f"{keyword} of data set and command differ")
     study_instance_uid = _text(header, "StudyInstanceUID", 65)
-    with path.open("rb") as file:
-        file.seek(data_set_offset)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        size_bytes = file.tell() - data_set_offset
     return {
         "sop_instance_uid": sop_instance_uid,
         "sop_class_uid": sop_class_uid,
@@ -200,42 +197,37 @@ def _describe(event: Event) -> dict[str, object]:
         "accession_number": _text(header, "AccessionNumber", 64),
         "modality": _text(header, "Modality", 16),
         "transfer_syntax_uid": str(event.context.transfer_syntax),
-        "digest": digest,
-        "size_bytes": size_bytes,
+        "digest": encoded.digest,
+        "size_bytes": encoded.size_bytes,
         "calling_ae_title": _printable(assoc.requestor.ae_title),
         "called_ae_title": _printable(assoc.requestor.primitive.called_ae_title),
         "peer_address": str(assoc.requestor.address),
     }
 
 
-def _read_header(path: Path) -> tuple[Dataset, int]:
-    """The elements of `_HEADER` and the offset of the data set in a file that pynetdicom wrote."""
-    try:
-        with path.open("rb") as file:
-            meta = pydicom.filereader.read_file_meta_info(path)
-            offset = _PREAMBLE_AND_GROUP_LENGTH_BYTES + meta.FileMetaInformationGroupLength
-            file.seek(offset)
-            syntax = UID(meta.TransferSyntaxUID)
-            body: io.BufferedIOBase = file
+def _read_header(path: Path, encoded: DataSetBytes) -> Dataset:
+    """The elements of `_HEADER` in a file that pynetdicom wrote; reads no pixels."""
+    syntax = encoded.transfer_syntax_uid
+    with path.open("rb") as file:
+        file.seek(encoded.offset)
+        body: io.BufferedIOBase = file
+        try:
             if syntax == DeflatedExplicitVRLittleEndian:
-                body = io.BytesIO(
-                    zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), _MOST_HEADER_BYTES)
-                )
+                inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+                body = io.BytesIO(inflate.decompress(file.read(), _MOST_HEADER_BYTES))
             header = read_dataset(
                 body,
                 syntax.is_implicit_VR,
                 syntax.is_little_endian,
-                stop_when=lambda tag, _vr, _length: tag >= 0x00210000,
+                stop_when=lambda tag, _vr, _length: tag >= _FIRST_TAG_NOT_NEEDED,
                 specific_tags=[Tag(keyword) for keyword in _HEADER],
             )
-            # Values are parsed when they are asked for; here a fault is the peer's, later it would be ours.
+            # Values are parsed when they are asked for; a fault in these is the peer's, and is told here.
             for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "Modality"):
                 header.get(keyword)
-    except OSError:
-        raise
-    except Exception as error:
-        raise Refused(CANNOT_UNDERSTAND, f"data set not readable: {type(error).__name__}") from error
-    return header, offset
+        except Exception as error:
+            raise Refused(CANNOT_UNDERSTAND, f"data set not readable: {type(error).__name__}") from error
+    return header
 
 
 def _text(header: Dataset, keyword: str, most: int) -> str:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 import pydicom
+from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
@@ -28,6 +29,9 @@ LEASE = datetime.timedelta(minutes=5)
 BATCH = 64
 CONNECTION_TIMEOUT_SECONDS = 10.0
 RESPONSE_TIMEOUT_SECONDS = 60.0
+# PS3.4 table B.2-1; archives use the second for refusals of their own, told in the Error Comment.
+OUT_OF_RESOURCES = 0xA700
+SITE_REFUSAL = 0xA777
 _LOGGER = logging.getLogger("firstread.send")
 
 
@@ -175,15 +179,18 @@ def store(assoc: Association, ds: pydicom.FileDataset) -> Accepted:
     Raises
     ------
     PeerRefused
-        If no context was accepted for the class, or the status is A9xx, Cxxx, another Axxx, or unknown.
+        If no context was accepted for the class, or for any status not named here.
     PeerUnavailable
-        If the status is A7xx or 01xx resource-like, or the association ended without one.
+        If the status is A7xx (not A777), or the association ended without one.
     """
     accepted = {str(context.abstract_syntax) for context in assoc.accepted_contexts}
     if ds.SOPClassUID not in accepted and assoc.is_established:
         raise PeerRefused(f"the peer accepted no presentation context for {ds.SOPClassUID.name}")
     if not assoc.is_established:
         raise PeerUnavailable("the association ended before this object")
+    [context] = [one for one in assoc.accepted_contexts if one.abstract_syntax == ds.SOPClassUID]
+    if context.transfer_syntax[0] == ImplicitVRLittleEndian:
+        _encode_as_implicit(ds)
     answer = assoc.send_c_store(ds)
     if "Status" not in answer:
         raise PeerUnavailable("the association ended without a status for this object")
@@ -194,9 +201,22 @@ def store(assoc: Association, ds: pydicom.FileDataset) -> Accepted:
         return Accepted(status, "")
     if status & 0xF000 == 0xB000 or status in (0x0001, 0x0107, 0x0116):
         return Accepted(status, f"warning, {said}")
-    if status & 0xFF00 == 0xA700:
+    if status & 0xFF00 == OUT_OF_RESOURCES and status != SITE_REFUSAL:
         raise PeerUnavailable(said, status)
     raise PeerRefused(said, status)
+
+
+def _encode_as_implicit(ds: Dataset) -> None:
+    """Let pydicom write a data set in Implicit VR with its values' bytes as they are.
+
+    It would decode and encode every text otherwise, and names whose bytes do not fit their declared
+    character set would not survive that. From Explicit VR Little Endian only the element headers differ.
+    """
+    for tag in list(ds.keys()):
+        if ds.get_item(tag).VR == "SQ":
+            for item in ds[tag].value:
+                _encode_as_implicit(item)
+    ds.set_original_encoding(True, True, ds.original_character_set)
 
 
 def echo(ae_title: str, destination: Destination) -> None:

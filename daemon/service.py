@@ -48,8 +48,32 @@ def now() -> datetime.datetime:
 
 
 def claimant(role: str) -> str:
-    """Name under which this process claims work."""
-    return f"{role}@{socket.gethostname()[:48]}:{os.getpid()}"
+    """Name under which this process claims work: role, host, process number and when the process began."""
+    return f"{role}@{_host()}:{os.getpid()}:{_began(os.getpid())}"
+
+
+def is_gone(name: str) -> bool:
+    """Whether `name` is a claimant of this host whose process is no more.
+
+    Its work need not wait for the claim to lapse. A process number given again is told by the time it
+    began; of other hosts nothing is known here.
+    """
+    role_at_host, _, process = name.partition(":")
+    number, _, began = process.partition(":")
+    return role_at_host.partition("@")[2] == _host() and _began(int(number)) != began
+
+
+def _host() -> str:
+    return socket.gethostname()[:32].replace(":", "-")
+
+
+def _began(process: int) -> str:
+    """Start of a process in clock ticks since boot (proc(5), field 22 of stat), empty if there is none."""
+    try:
+        stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]
 
 
 def open_storage(settings: Storage) -> tuple[Engine, Spool]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from daemon import service
 
 ROLES = ("receive", "read", "send")
-FIRST_WAIT_SECONDS = 1.0
+YOUNG_SECONDS = 5.0
 LONGEST_WAIT_SECONDS = 30.0
 STOP_SECONDS = 60.0
 _LOGGER = logging.getLogger("firstread.run")
@@ -22,22 +22,22 @@ class Child:
     def __init__(self, role: str, config_path: Path) -> None:
         self.role = role
         self._command = [sys.executable, "-m", "daemon.cli", "--config", str(config_path), role]
-        self._wait = FIRST_WAIT_SECONDS
+        self._early_deaths = 0
         self._start_at = 0.0
         self._started_at = 0.0
         self.process: subprocess.Popen | None = None
 
     def keep_alive(self, now: float) -> None:
-        """Start the process if it is not there, after a wait that grows while it dies young."""
+        """Start the process if it is not there: at once, or after growing waits while it dies young."""
         if self.process is not None and self.process.poll() is not None:
             lived = now - self._started_at
-            self._wait = FIRST_WAIT_SECONDS if lived > LONGEST_WAIT_SECONDS else self._wait * 2
-            self._wait = min(self._wait, LONGEST_WAIT_SECONDS)
+            self._early_deaths = self._early_deaths + 1 if lived < YOUNG_SECONDS else 0
+            wait = min(LONGEST_WAIT_SECONDS, 2.0**self._early_deaths - 1)
             _LOGGER.error(
                 "%s ended with %s after %.0f s; starting it again in %.0f s",
-                self.role, self.process.returncode, lived, self._wait,
+                self.role, self.process.returncode, lived, wait,
             )  # fmt: skip
-            self._start_at = now + self._wait
+            self._start_at = now + wait
             self.process = None
         if self.process is None and now >= self._start_at:
             self._started_at = now

@@ -13,7 +13,7 @@ state=/var/lib/firstread
 rm -rf build
 "${PYTHON:-python3}" -m venv "$root$program"
 # PostgreSQL's driver is small, so that a site can change to it by its config alone.
-"$root$program/bin/python" -m pip install --quiet --upgrade ".[${EXTRAS:-postgresql}]"
+"$root$program/bin/python" -m pip install --quiet --upgrade --constraint requirements.lock ".[${EXTRAS:-postgresql}]"
 rm -rf build
 if [ -n "$root" ]; then
     # The scripts name the interpreter as it will be called once the folder is in place.

@@ -16,6 +16,7 @@ PREFERRED_PLUGINS = ("pylibjpeg", "pyjpegls", "gdcm", "pillow", "pydicom")
 START_OF_FRAME = frozenset(
     {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}
 )
+END_OF_FRAME = b"\xff\xd9"  # EOI and EOC; some bytes of padding may follow
 RLE_MOST_EXPANSION = 64  # two bytes give 128 at most, PS3.5 G.3.1
 
 
@@ -91,6 +92,9 @@ def _check_encapsulated(ds: Dataset) -> None:
         if most < needed:
             raise UnreadableFilm(f"found run lengths for {most} bytes at most, expected {needed}")
         return
+    # Decoders fill up what is missing of a frame without a word; JPEG, JPEG-LS and JPEG 2000 end alike.
+    if END_OF_FRAME not in frame[-16:]:
+        raise UnreadableFilm("found a compressed frame without its end, expected a whole one")
     declared = codestream_matrix(frame)
     if declared != (rows, columns):
         raise UnreadableFilm(

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 
 # What pydicom raises while it turns the bytes of an element into a value: unknown charset (LookupError),
 # wrong length, no number, VR that does not fit.
 UNREADABLE_VALUE = (
-    ValueError, TypeError, LookupError, AttributeError, NotImplementedError, OverflowError, struct.error,
+    AttributeError, BytesLengthException, LookupError, NotImplementedError, OverflowError, TypeError,
+    ValueError, struct.error,
 )  # fmt: skip
 
 
@@ -27,9 +29,11 @@ def value(ds: Dataset, keyword: str) -> object:
     """The value of an element, or None where it is absent, empty or cannot be read."""
     try:
         found = ds.get(keyword)
-        return None if found is None or str(found).strip() == "" else found
     except UNREADABLE_VALUE:
         return None
+    if isinstance(found, str | bytes) and not found.strip():
+        return None
+    return found
 
 
 def stated(ds: Dataset, keyword: str) -> bool:
@@ -42,15 +46,14 @@ def stated(ds: Dataset, keyword: str) -> bool:
 
 def text(ds: Dataset, keyword: str) -> str:
     """The first value of an element in capitals, one blank between words; "" where there is none."""
-    found = value(ds, keyword)
+    found = next(iter(as_list(value(ds, keyword))), "")
     if isinstance(found, bytes):
         found = found.decode("ascii", "replace")
-    first = str(found).split("\\")[0] if isinstance(found, str) else next(iter(numbers_or_words(found)), "")
-    return " ".join(str(first).upper().split())
+    return " ".join(str(found or "").upper().split())
 
 
-def numbers_or_words(found: object) -> list:
-    """A value of any multiplicity as a list."""
+def as_list(found: object) -> list:
+    """A value of any multiplicity as a list; no value is none."""
     if found is None:
         return []
     if isinstance(found, str | bytes) or not hasattr(found, "__iter__"):
@@ -61,11 +64,11 @@ def numbers_or_words(found: object) -> list:
 def numbers(ds: Dataset, keyword: str) -> list[float]:
     """The values of an element as numbers, [] where one of them is none."""
     try:
-        return [float(number) for number in numbers_or_words(value(ds, keyword))]
+        return [float(number) for number in as_list(value(ds, keyword))]
     except UNREADABLE_VALUE:
         return []
 
 
 def items(ds: Dataset, keyword: str) -> list[Dataset]:
     """The items of a sequence, [] where it is absent, empty or not a sequence."""
-    return [item for item in numbers_or_words(value(ds, keyword)) if isinstance(item, Dataset)]
+    return [item for item in as_list(value(ds, keyword)) if isinstance(item, Dataset)]

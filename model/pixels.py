@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_modality_lut, apply_voi
+from pydicom.pixels.processing import apply_modality_lut
 
 from model.decode import stored_values
 from model.header import UNREADABLE_VALUE, items, numbers, own_judgement, stated, text
@@ -71,13 +71,14 @@ def display_table(ds: Dataset, stored: np.ndarray) -> tuple[np.ndarray, tuple[st
     warnings: list[str] = []
     low, high = int(stored.min()), int(stored.max())
     values = np.arange(low, high + 1, dtype=np.int64)
-    counts = np.bincount(stored[::4, ::4].ravel().astype(np.int64) - low, minlength=len(values))
     padding = _padding(ds, values)
-    if padding.all() or not counts[~padding].any():
-        padding = np.zeros_like(padding)
+    present = stored[~padding[stored.astype(np.int64) - low]] if padding.any() else stored
+    if not present.size:
+        present, padding = stored, np.zeros_like(padding)
     modality = _modality(ds, values, warnings)
-    seen = np.where(padding, 0, counts)
-    for name, window in _voi_transformations(ds, modality, modality[~padding]):
+    seen = np.bincount(present.ravel()[::16].astype(np.int64) - low, minlength=len(values))
+    span = modality[int(present.min()) - low : int(present.max()) - low + 1]
+    for name, window in _voi_transformations(ds, span):
         try:
             grey = np.rint(255 * np.clip(window(modality), 0.0, 1.0)).astype(np.uint8)
         except UNREADABLE_VALUE as error:
@@ -115,22 +116,35 @@ def _modality(ds: Dataset, values: np.ndarray, warnings: list[str]) -> np.ndarra
 
 
 def _voi_transformations(
-    ds: Dataset, modality: np.ndarray, present: np.ndarray
+    ds: Dataset, span: np.ndarray
 ) -> Iterator[tuple[str, Callable[[np.ndarray], np.ndarray]]]:
     """What may turn modality values into 0 to 1, best first (PS3.3 C.11.2.1.1 and C.11.2.1.2)."""
     if stated(ds, "VOILUTSequence"):
         yield "VOI LUT", lambda found: _voi_lut(ds, found)
     if stated(ds, "WindowCenter") or stated(ds, "WindowWidth"):
         yield "window", lambda found: _window(ds, found)
-    darkest, brightest = float(present.min()), float(present.max())
+    darkest, brightest = float(span.min()), float(span.max())
     yield "full range", lambda found: (found - darkest) / ((brightest - darkest) or 1.0)
 
 
 def _voi_lut(ds: Dataset, modality: np.ndarray) -> np.ndarray:
-    """The first VOI LUT as 0 to 1."""
+    """The first VOI LUT as 0 to 1 (PS3.3 C.11.2.1.1).
+
+    pydicom's `apply_voi` counts entries in the type of the output, so that 8 bits allow no more than 256.
+    """
     first = items(ds, "VOILUTSequence")[0]
-    bits = int(first.LUTDescriptor[2])
-    return apply_voi(np.rint(modality).astype(np.int64), ds) / (2.0**bits - 1)
+    length, start, bits = (int(number) for number in first.LUTDescriptor)
+    length = length or 2**16
+    if not 8 <= bits <= 16:
+        raise ValueError(f"{bits} bits for each entry, expected 8 to 16")
+    entries = first.LUTData
+    if isinstance(entries, bytes):
+        wide = len(entries) >= 2 * length
+        order = "<" if ds.file_meta.TransferSyntaxUID.is_little_endian else ">"
+        entries = np.frombuffer(entries, f"{order}u2" if wide else np.uint8)
+    entries = np.asarray(entries)[:length]
+    place = np.clip(np.rint(modality).astype(np.int64) - start, 0, len(entries) - 1)
+    return entries[place] / (2.0**bits - 1)
 
 
 def _window(ds: Dataset, modality: np.ndarray) -> np.ndarray:

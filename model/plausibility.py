@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from model.pixels import FEWEST_LEVELS
 from model.scope import OutOfScope
 
 SIZE = 32  # rows and columns of the thumbnail
 COMPONENTS = 8
 EIGENCHESTS = Path(__file__).with_name("eigenchests.npz")
-FEWEST_LEVELS = 8  # a film whose middle 98 % spans fewer grey levels is blank
 
 
 def check_picture(display: np.ndarray) -> None:

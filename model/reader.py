@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import chain
 from os import PathLike
 
 import numpy as np
@@ -85,7 +86,9 @@ def _read_file(path: str | PathLike[str], stop_before_pixels: bool) -> Dataset:
     """Read a Part 10 file; what cannot be parsed is unreadable, what cannot be opened is the disk's error."""
     try:
         return dcmread(path, stop_before_pixels=stop_before_pixels)
-    except (InvalidDicomError, EOFError, *UNREADABLE_VALUE) as error:
+    except (InvalidDicomError, EOFError, OSError, *UNREADABLE_VALUE) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         found = " ".join(str(error).split())[:120]
         raise UnreadableFilm(
             f"found no readable data set ({found}), expected a DICOM Part 10 file"
@@ -145,7 +148,7 @@ class Reader:
         Raises
         ------
         ValueError
-            If a score is NaN or infinite.
+            If a film's input or the network's answer holds a NaN or infinity.
         """
         readings = []
         for start in range(0, len(films), self._batch_size):
@@ -160,18 +163,19 @@ class Reader:
     def _call(self, inputs: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Scores and activations of at most one batch; filled up to the one size that is traced."""
         padding = ((0, self._batch_size - len(inputs)), (0, 0), (0, 0), (0, 0))
-        answers = self._answer(np.pad(inputs, padding))
-        return {
+        answers = {
             step: (scores.numpy(), activations.numpy())
-            for step, (scores, activations) in zip(STEPS, answers, strict=True)
+            for step, (scores, activations) in zip(STEPS, self._answer(np.pad(inputs, padding)), strict=True)
         }
+        # The network's ReLU turns a NaN of the input into a plain 0, so the input is looked at too.
+        if not all(np.isfinite(numbers).all() for numbers in (inputs, *chain(*answers.values()))):
+            raise ValueError("found NaN or infinity in the network's input or answer, expected numbers")
+        return answers
 
     def _reading(
         self, film: PreparedFilm, scores: Sequence[np.ndarray], activations: Sequence[np.ndarray]
     ) -> Reading:
         """Scores of both steps to a decision and the activation that goes with it."""
-        if not all(np.isfinite(numbers).all() for numbers in (*scores, *activations)):
-            raise ValueError("found NaN or infinity among the network's answers, expected finite numbers")
         step1, step2 = (
             StepScores(
                 self._labels[step],

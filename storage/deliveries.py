@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, select, update
@@ -154,15 +154,21 @@ def finish(
         )
 
 
-def release_lapsed(engine: Engine, now: datetime.datetime) -> list[int]:
-    """Put deliveries whose claim lapsed back to PENDING; the UID is the same, so twice is once."""
+def release_claims(engine: Engine, is_gone: Callable[[str], bool], now: datetime.datetime) -> list[int]:
+    """Put deliveries whose claim lapsed or whose claimant `is_gone` back to PENDING.
+
+    The UID is the same, so that sending twice is storing once.
+    """
+    released = []
     with engine.begin() as connection:
-        lapsed = connection.execute(
+        claimed = connection.execute(
             select(delivery)
-            .where(delivery.c.state == DeliveryState.SENDING, delivery.c.claimed_until < now)
+            .where(delivery.c.state == DeliveryState.SENDING)
             .with_for_update(skip_locked=True)
         ).all()
-        for row in lapsed:
+        for row in claimed:
+            if row.claimed_until >= now and not is_gone(row.claimed_by):
+                continue
             reason = f"{row.claimed_by} stopped in the middle of attempt {row.attempts}"
             _leave_sending(
                 connection,
@@ -175,7 +181,8 @@ def release_lapsed(engine: Engine, now: datetime.datetime) -> list[int]:
                 None,
                 reason,
             )
-    return [row.id for row in lapsed]
+            released.append(row.id)
+    return released
 
 
 def requeue_failed(engine: Engine, film_id: int, who: str, now: datetime.datetime) -> int:

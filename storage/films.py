@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, func, select, update
@@ -209,16 +209,32 @@ def finish(
         _leave_reading(connection, job, claimant, state, now, reason, message=reason)
 
 
-def release_lapsed(engine: Engine, now: datetime.datetime, most_attempts: int) -> list[tuple[int, FilmState]]:
-    """Put films whose claim lapsed back to QUEUED, or to FAILED once `most_attempts` are used up."""
+def release_claims(
+    engine: Engine, is_gone: Callable[[str], bool], now: datetime.datetime, most_attempts: int
+) -> list[tuple[int, FilmState]]:
+    """Put films whose claim lapsed or whose claimant is gone back to QUEUED, or to FAILED.
+
+    Parameters
+    ----------
+    is_gone : callable
+        Whether a claimant is known to be no more.
+    most_attempts : int
+        A film that has used them up fails.
+
+    Returns
+    -------
+    list of (job, new state)
+    """
     moved = []
     with engine.begin() as connection:
-        lapsed = connection.execute(
-            select(film.c.id, film.c.claimed_by, film.c.attempts)
-            .where(film.c.state == FilmState.READING, film.c.claimed_until < now)
+        claimed = connection.execute(
+            select(film.c.id, film.c.claimed_by, film.c.claimed_until, film.c.attempts)
+            .where(film.c.state == FilmState.READING)
             .with_for_update(skip_locked=True)
         ).all()
-        for row in lapsed:
+        for row in claimed:
+            if row.claimed_until >= now and not is_gone(row.claimed_by):
+                continue
             state = FilmState.QUEUED if row.attempts < most_attempts else FilmState.FAILED
             reason = f"{row.claimed_by} stopped in the middle of attempt {row.attempts} of {most_attempts}"
             _leave_reading(connection, row.id, row.claimed_by, state, now, reason, message=reason)

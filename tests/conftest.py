@@ -20,6 +20,16 @@ from storage.spool import Spool
 
 NOW = datetime.datetime(2026, 11, 25, 1, 20, 7, tzinfo=datetime.timezone(datetime.timedelta(hours=13)))
 
+# Lines that a test module wants at the end of the run's output.
+REPORT = pytest.StashKey[list[str]]()
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Print the table of the shared films."""
+    if lines := config.stash.get(REPORT, None):
+        terminalreporter.section("where the shared films ended")
+        terminalreporter.write("\n".join(lines) + "\n")
+
 
 def chest_pixels(rows: int = 600, columns: int = 560) -> np.ndarray:
     """A drawn chest, (rows, columns) uint16, 12 bits, MONOCHROME2: dark lungs in a lighter body."""

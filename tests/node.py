@@ -61,6 +61,10 @@ class Node:
         self.config.write_text("\n".join(lines), encoding="utf-8")
         self.engine = database.open_engine(self.url)
 
+    def migrate(self) -> None:
+        """Make the schema, for tests that fill the database before any process runs."""
+        database.migrate(self.engine)
+
     def firstread(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a verb to its end."""
         return subprocess.run(
@@ -145,6 +149,7 @@ class Pacs:
 
     def __init__(self, contexts: list | None = None, ae_title: str = "PACS", port: int = 0) -> None:
         self.received: list[FileDataset] = []
+        self.raw: list[bytes] = []
         self.associations = 0
         self.answer: Callable[[Dataset], int | Dataset] = lambda ds: 0x0000
         self._lock = threading.Lock()
@@ -168,11 +173,17 @@ class Pacs:
             status = self.answer(ds)
             if status == 0x0000:
                 self.received.append(ds)
+                self.raw.append(event.encoded_dataset(include_meta=False))
         return status
 
     def of(self, sop_class: UID) -> list[FileDataset]:
         """What was kept of one SOP class."""
         return [ds for ds in self.received if ds.SOPClassUID == sop_class]
+
+    def abort_all(self) -> None:
+        """Hang up on everybody."""
+        for assoc in self._server.active_associations:
+            assoc.abort(block=False)
 
     def close(self) -> None:
         self._server.shutdown()

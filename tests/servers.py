@@ -1,6 +1,8 @@
 """Real servers for tests, on loopback or a socket of their own, ended by the process that started them."""
 
 import contextlib
+import dataclasses
+import json
 import shutil
 import socket
 import subprocess
@@ -77,6 +79,39 @@ def postgresql() -> Iterator[str]:
         finally:
             server.terminate()
             server.wait()
+    finally:
+        shutil.rmtree(folder)
+
+
+@dataclasses.dataclass(frozen=True)
+class Orthanc:
+    """A running Orthanc: its DICOM port and the root of its REST interface."""
+
+    dicom_port: int
+    url: str
+
+
+@contextlib.contextmanager
+def orthanc() -> Iterator[Orthanc]:
+    """A new, empty Orthanc with its DICOMweb plug-in; ended, and waited for, afterwards."""
+    program = foreign.require("/usr/sbin/Orthanc", "orthanc")
+    plugin = foreign.require("/usr/share/orthanc/plugins/libOrthancDicomWeb.so", "orthanc-dicomweb")
+    folder = Path(tempfile.mkdtemp(prefix="fr-orthanc-"))
+    dicom_port, http_port = free_port(), free_port()
+    settings = {
+        "Name": "PACS", "DicomAet": "PACS", "DicomPort": dicom_port, "HttpPort": http_port,
+        "StorageDirectory": str(folder), "IndexDirectory": str(folder), "Plugins": [plugin],
+        "RemoteAccessAllowed": False, "AuthenticationEnabled": False,
+    }  # fmt: skip
+    (folder / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
+    try:
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen([program, folder / "orthanc.json"], stdout=log, stderr=log)
+        try:
+            wait_until(lambda: accepts(http_port) and accepts(dicom_port), what="Orthanc's ports")
+            yield Orthanc(dicom_port, f"http://127.0.0.1:{http_port}")
+        finally:
+            end(server)
     finally:
         shutil.rmtree(folder)
 

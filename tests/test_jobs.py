@@ -2,6 +2,8 @@
 
 import dataclasses
 import datetime
+import os
+import subprocess
 import threading
 from importlib.resources import files
 
@@ -9,6 +11,7 @@ import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import insert, inspect, select, text
 
+from daemon import service
 from storage import database, deliveries, events, films, heartbeats
 from storage.deliveries import NewDelivery
 from storage.films import ReceivedFilm
@@ -29,6 +32,10 @@ def received(uid: str = "1.2.3", digest: str = "a" * 64) -> ReceivedFilm:
 
 def result(kind: str = "SC", destination: str = "pacs") -> NewDelivery:
     return NewDelivery(kind, destination, "1.2", f"2.25.{len(kind)}{ord(kind[-1])}", "results/bb/" + "b" * 64)
+
+
+def nobody_is_gone(_claimant):
+    return False
 
 
 def state_of(engine, job):
@@ -104,18 +111,35 @@ def test_a_film_that_kills_its_reader_fails_after_the_attempts_are_used_up(engin
     job = films.enqueue(engine, received(), NOW).job
     for _ in range(2):
         films.claim(engine, "r", 1, NOW, LATER)
-        assert films.release_lapsed(engine, NOW, 2) == []
-        moved = films.release_lapsed(engine, LATER + datetime.timedelta(seconds=1), 2)
+        assert films.release_claims(engine, nobody_is_gone, NOW, 2) == []
+        moved = films.release_claims(engine, nobody_is_gone, LATER + datetime.timedelta(seconds=1), 2)
     assert moved == [(job, FilmState.FAILED)]
     with database.reading(engine) as connection:
         assert "attempt 2 of 2" in films.get(connection, job).reason
+
+
+def test_the_work_of_a_process_that_is_gone_comes_back_before_its_claim_lapses(engine):
+    job = films.enqueue(engine, received(), NOW).job
+    films.claim(engine, "gone", 1, NOW, LATER)
+    assert films.release_claims(engine, lambda name: name == "other", NOW, 3) == []
+    assert films.release_claims(engine, lambda name: name == "gone", NOW, 3) == [(job, FilmState.QUEUED)]
+
+
+def test_a_claimant_is_gone_only_when_its_process_is():
+    me = service.claimant("read")
+    assert not service.is_gone(me)
+    assert not service.is_gone(me.replace("@", "@another-host-"))
+    assert service.is_gone(me + "1")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    assert service.is_gone(me.replace(f":{os.getpid()}:", f":{ended.pid}:"))
 
 
 def test_a_renewed_claim_does_not_lapse(engine):
     job = films.enqueue(engine, received(), NOW).job
     films.claim(engine, "r", 1, NOW, LATER)
     films.renew(engine, [job], "r", LATER + datetime.timedelta(hours=1))
-    assert films.release_lapsed(engine, LATER + datetime.timedelta(minutes=1), 3) == []
+    assert films.release_claims(engine, nobody_is_gone, LATER + datetime.timedelta(minutes=1), 3) == []
 
 
 def test_only_skipped_and_failed_films_can_be_requeued(engine):
@@ -176,7 +200,9 @@ def test_a_lapsed_delivery_is_sent_again(engine):
     claimed = deliveries.claim(engine, "pacs", "s", 5, NOW, LATER)
     assert len(claimed) == 2
     deliveries.renew(engine, [claimed[1].id], "s", LATER + datetime.timedelta(hours=1))
-    assert deliveries.release_lapsed(engine, LATER + datetime.timedelta(seconds=1)) == [claimed[0].id]
+    assert deliveries.release_claims(engine, nobody_is_gone, LATER + datetime.timedelta(seconds=1)) == [
+        claimed[0].id
+    ]
     with pytest.raises(LostClaim):
         deliveries.finish(engine, claimed[0], "s", DeliveryState.SENT, NOW, 0, "")
 

@@ -9,20 +9,13 @@ CONTOUR_LEVEL = 0.5
 STEPS_PER_CELL = 8
 
 
-def spread(activation: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """The activation, bicubic from its grid to a picture of the whole film.
+def is_empty(activation: np.ndarray) -> bool:
+    """Whether no cell is active.
 
     Parameters
     ----------
     activation : (grid_rows, grid_columns) float
-        Class activation over the film's whole area, no unit.
-    rows, columns : int
-        Size of the picture, pixels.
-
-    Returns
-    -------
-    (rows, columns) float32
-        Share of this film's maximum, 0 to 1; negative activation is 0, an empty map is all 0.
+        Class activation, no unit; negative counts as 0.
 
     Raises
     ------
@@ -31,6 +24,25 @@ def spread(activation: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """
     if not np.isfinite(activation).all():
         raise ValueError("activation holds NaN or infinity, expected finite values")
+    return not (activation > 0).any()
+
+
+def spread(activation: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """The activation, bicubic from its grid to a picture of the whole film.
+
+    Parameters
+    ----------
+    activation : (grid_rows, grid_columns) float
+        Class activation over the film's whole area, finite, no unit.
+    rows, columns : int
+        Size of the picture, pixels.
+
+    Returns
+    -------
+    (rows, columns) float32
+        Share of this film's maximum, 0 to 1; negative activation is 0, an empty map is all 0.
+
+    """
     grid = Image.fromarray(np.maximum(activation, 0).astype(np.float32))
     spread_out = np.asarray(grid.resize((columns, rows), Image.Resampling.BICUBIC))
     spread_out = np.maximum(spread_out, 0)

@@ -130,7 +130,7 @@ def equipment(model: ModelVersion) -> ContributingEquipment:
         purpose_of_reference=codes.PROCESSING_EQUIPMENT,
         manufacturer_model_name=model.name,
         software_versions=model.version,
-        contribution_description=f"Research use only, not for diagnosis; weights sha256 {model.weights_sha256}",
+        contribution_description=f"Not for diagnosis. Weights sha256 {model.weights_sha256}",
     )
     item.DeviceUID = device_uid(model)
     return item
@@ -140,7 +140,7 @@ def instance_number(film: Dataset) -> int:
     """The film's *Instance Number*, so that results sort as their films do; 1 where it has no usable one."""
     try:
         return max(1, int(film.InstanceNumber))
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, OverflowError, TypeError, ValueError):
         return 1
 
 
@@ -170,7 +170,7 @@ def complete_header(film: Dataset) -> Dataset:
     return header
 
 
-def finish(result: Dataset, film: Dataset, now: datetime.datetime) -> Dataset:
+def finish(result: Dataset, film: Dataset, now: datetime.datetime, *, also: tuple[str, ...] = ()) -> Dataset:
     """The result with its film's header, the given clock, and bytes that no later write changes.
 
     Parameters
@@ -178,10 +178,12 @@ def finish(result: Dataset, film: Dataset, now: datetime.datetime) -> Dataset:
     result : Dataset
         As highdicom built it, all text of our own in ASCII.
     film : Dataset
-        Header as received, best with the copied elements not yet looked at: pydicom keeps the bytes of an
-        element as they came until someone reads its value.
+        Header as received, the copied elements not yet looked at: pydicom keeps the bytes of an element
+        until someone reads its value, and text that did not decode is lost then.
     now : datetime
         Time of production, aware.
+    also : tuple of str
+        Keywords of further elements to copy where the film has them.
 
     Returns
     -------
@@ -191,15 +193,14 @@ def finish(result: Dataset, film: Dataset, now: datetime.datetime) -> Dataset:
     """
     _stamp(result, film, now)
     result.InstanceCreatorUID = derive_uid("instance creator", PRODUCT)
-    encodings = film.get("SpecificCharacterSet") or "ISO_IR 6"
     for keyword in _ALWAYS_PRESENT:
         if keyword not in result:
             setattr(result, keyword, None)
     elements = {element.tag: element for element in result}
-    for tag in COPIED:
+    for tag in COPIED + tuple(tag_for_keyword(keyword) for keyword in also):
         if tag in film:
-            elements[BaseTag(tag)] = _verbatim(film, BaseTag(tag), encodings)
-    encoded = _encode((elements[tag] for tag in sorted(elements)), encodings)
+            elements[BaseTag(tag)] = _verbatim(film, BaseTag(tag), film.get("SpecificCharacterSet"))
+    encoded = _encode(elements[tag] for tag in sorted(elements))
     finished = read_dataset(BytesIO(encoded), is_implicit_VR=False, is_little_endian=True)
     finished.file_meta = result.file_meta
     return finished
@@ -211,7 +212,7 @@ def _version(model: ModelVersion) -> tuple[str, str, str]:
 
 def _stamp(result: Dataset, film: Dataset, now: datetime.datetime) -> None:
     """Every clock of the result, in the offset that the copied header declares (PS3.3 C.12.1.1.8)."""
-    offset = re.fullmatch(r"([+-])(\d\d)(\d\d)", str(film.get("TimezoneOffsetFromUTC") or ""))
+    offset = re.fullmatch(r"([+-])(0\d|1[0-4])([0-5]\d)", str(film.get("TimezoneOffsetFromUTC") or ""))
     if offset:
         sign, hours, minutes = offset.groups()
         delta = datetime.timedelta(hours=int(hours), minutes=int(minutes))
@@ -225,7 +226,7 @@ def _stamp(result: Dataset, film: Dataset, now: datetime.datetime) -> None:
             setattr(result, time, now.strftime("%H%M%S"))
 
 
-def _verbatim(ds: Dataset, tag: BaseTag, encodings: str | list[str]) -> RawDataElement:
+def _verbatim(ds: Dataset, tag: BaseTag, character_set: str | list[str] | None) -> RawDataElement:
     """One element for an Explicit VR Little Endian data set, its text bytes as they came."""
     element = ds.get_item(tag)
     vr = element.VR or "UN"
@@ -233,7 +234,7 @@ def _verbatim(ds: Dataset, tag: BaseTag, encodings: str | list[str]) -> RawDataE
         vr = dictionary_VR(tag)
     if vr == "SQ":
         items = (
-            _encode((_verbatim(item, t, encodings) for t in sorted(item.keys())), encodings)
+            _encode(_verbatim(item, item_tag, character_set) for item_tag in sorted(item.keys()))
             for item in ds[tag].value
         )
         value = b"".join(b"\xfe\xff\x00\xe0" + struct.pack("<L", len(item)) + item for item in items)
@@ -241,16 +242,16 @@ def _verbatim(ds: Dataset, tag: BaseTag, encodings: str | list[str]) -> RawDataE
         value = element.value or b""
     else:
         header = 12 if vr in EXPLICIT_VR_LENGTH_32 else 8  # PS3.5 7.1.2
-        value = _encode([element], encodings)[header:]
+        value = _encode([element], character_set)[header:]
     if len(value) % 2:
         value += b"\0" if vr == "UI" else b" "
     return RawDataElement(tag, vr, len(value), value, 0, False, True)
 
 
-def _encode(elements: Iterable, encodings: str | list[str]) -> bytes:
+def _encode(elements: Iterable, character_set: str | list[str] | None = None) -> bytes:
     """Elements, in order of their tags, as Explicit VR Little Endian."""
     stream = DicomBytesIO()
     stream.is_implicit_VR, stream.is_little_endian = False, True
     for element in elements:
-        write_data_element(stream, element, encodings)
+        write_data_element(stream, element, character_set)
     return stream.getvalue()

@@ -20,6 +20,13 @@ from model.findings import Reading
 
 KIND = "SC"
 SERIES_NUMBER = 9001
+# Both films of the picture lie as the source does; what was lost in the source is lost in it, too.
+COPIED_TO_PICTURE = (
+    "PatientOrientation",
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+)
 SERIES_DESCRIPTION = "Firstread AI - not for diagnosis - heatmap"
 
 
@@ -83,16 +90,13 @@ def build(
     )
     ds.ConversionType = "WSD"
     ds.BodyPartExamined = "CHEST"
-    ds.PatientOrientation = film.get("PatientOrientation")
+    ds.PatientOrientation = None
     ds.BurnedInAnnotation = "YES"
     ds.RecognizableVisualFeatures = "NO"
     ds.SourceImageSequence = [_source(header)]
     ds.DerivationDescription = _derivation(reading)
-    for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-        if keyword in film:
-            ds[keyword] = film[keyword]
     ds["PixelData"].VR = "OB"  # 8 bits in Explicit VR (PS3.5 A.2)
-    return finish(ds, film, now)
+    return finish(ds, film, now, also=COPIED_TO_PICTURE)
 
 
 def _source(header: Dataset) -> Dataset:

@@ -8,6 +8,7 @@ import datetime
 import numpy as np
 from highdicom import sr
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from daemon.results import codes, wording
 from daemon.results.activation import region, whole_film
@@ -114,17 +115,17 @@ def _observation_context(model: ModelVersion) -> sr.ObservationContext:
 
 def _groups(header: Dataset, reading: Reading, uid: str) -> list:
     """One group for each class that was scored, normality first."""
-    steps = [(1, reading.step1)] + ([(2, reading.step2)] if reading.step2 else [])
     return [
-        _group(header, reading, number, step, label, uid)
-        for number, step in steps
+        _group(header, reading, number, label, uid)
+        for number, step in enumerate((reading.step1, reading.step2), start=1)
+        if step is not None
         for label in step.labels
         if label in codes.FINDINGS
     ]
 
 
 def _group(
-    header: Dataset, reading: Reading, number: int, step: StepScores, label: str, uid: str
+    header: Dataset, reading: Reading, number: int, label: str, uid: str
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     """Score and decision of one class (TID 1410).
 
@@ -133,6 +134,7 @@ def _group(
     outline = whole_film(header.Rows, header.Columns)
     if wording.has_region(reading) and (number, label) == (reading.activation_step, reading.activation_label):
         outline = region(reading.activation, header.Rows, header.Columns)
+    step = reading.step1 if number == 1 else reading.step2
     evaluations = [sr.QualitativeEvaluation(codes.DECISION, _decision(reading.decision, label))]
     if label == "other virus":
         evaluations.append(sr.QualitativeEvaluation(codes.MODEL_CLASS, codes.OTHER_VIRUS))
@@ -196,8 +198,8 @@ def _add_film_descriptors(root: Dataset, film: Dataset) -> None:
     view = codes.VIEWS.get(film.get("ViewPosition"))
     if view:
         entry.ContentSequence.append(sr.CodeContentItem(codes.IMAGE_VIEW, view, relationship))
-    orientation = film.get("PatientOrientation") or ()
-    if len(orientation) == 2:
+    orientation = film.get("PatientOrientation")
+    if isinstance(orientation, MultiValue) and len(orientation) == 2 and all(orientation):
         names = (codes.PATIENT_ORIENTATION_ROW, codes.PATIENT_ORIENTATION_COLUMN)
         for name, direction in zip(names, orientation, strict=True):
             entry.ContentSequence.append(sr.TextContentItem(name, direction, relationship))

@@ -2,6 +2,7 @@
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
+from daemon.results.activation import is_empty
 from model.findings import Decision, ModelVersion, Reading, StepScores
 
 RESEARCH_USE = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
@@ -65,8 +66,22 @@ def subline(reading: Reading) -> str:
 
 
 def has_region(reading: Reading) -> bool:
-    """Whether there is a place to point at: normal has none, an empty activation has none."""
-    return reading.activation_label != "normal" and bool(reading.activation.any())
+    """Whether there is a place to point at: normal has none, an empty activation has none.
+
+    Parameters
+    ----------
+    reading : Reading
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    ValueError
+        If the activation holds a NaN or an infinite value, also where it is not shown.
+    """
+    return not is_empty(reading.activation) and reading.activation_label != "normal"
 
 
 def grid_text(reading: Reading) -> str:
@@ -125,7 +140,7 @@ def _activation(reading: Reading) -> str:
     if not has_region(reading):
         return "Activation: empty, no region."
     source = f"{reading.activation_label} (step {reading.activation_step})"
-    return f"Activation: for {source}, {grid_text(reading)}, lungs not outlined."
+    return f"Activation for {source}: {grid_text(reading)}, lungs not outlined."
 
 
 def _leading(step: StepScores) -> str:

@@ -30,9 +30,10 @@ def summary(labels: Sequence[str], truth: Sequence[str], said: Sequence[str | No
     confusion = np.zeros((len(labels), len(columns)), int)
     for true, answer in zip(truth, said, strict=True):
         confusion[labels.index(true), columns.index(answer)] += 1
+    supports, claims = confusion.sum(axis=1), confusion[:, :-1].sum(axis=0)
     per_class = {}
     for i, label in enumerate(labels):
-        hits, support, claimed = confusion[i, i], confusion[i].sum(), confusion[:, i].sum()
+        hits, support, claimed = confusion[i, i], supports[i], claims[i]
         per_class[label] = {
             "precision": _share(hits, claimed),
             "recall": _share(hits, support),
@@ -40,14 +41,17 @@ def summary(labels: Sequence[str], truth: Sequence[str], said: Sequence[str | No
             "support": int(support),
         }
     hits, n, unanswered = np.trace(confusion), confusion.sum(), confusion[:, -1].sum()
-    present = [figures for figures in per_class.values() if figures["support"]]
+    present = supports > 0
+    diagonal = confusion.diagonal()[present]
+    recalls = diagonal / supports[present]
+    f1s = 2 * diagonal / (supports + claims)[present]
     return {
         "n": int(n),
         "n_unanswered": int(unanswered),
         "accuracy": _share(hits, n),
         "accuracy_of_answered": _share(hits, n - unanswered),
-        "balanced_accuracy": _share(sum(figures["recall"] for figures in present), len(present)),
-        "macro_f1": _share(sum(figures["f1"] for figures in present), len(present)),
+        "balanced_accuracy": _share(recalls.sum(), len(recalls)),
+        "macro_f1": _share(f1s.sum(), len(f1s)),
         "per_class": per_class,
         "confusion": confusion.tolist(),
     }

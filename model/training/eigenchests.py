@@ -14,6 +14,9 @@ REFUSED = 0.007  # share of these films that the limit refuses
 def make_eigenchests(films: Sequence[LabelledFilm], root: Path, out: Path) -> None:
     """Write mean, first principal components and limit of the films' thumbnails.
 
+    The file that ships was made from folds 0 to 7 of the sources that train ``gao-2020``, without the
+    patients of the held-out sources.
+
     Parameters
     ----------
     films : sequence of LabelledFilm

@@ -49,6 +49,13 @@ def _epoch(train: Examples, recipe: Mapping, seed: int, epoch: int) -> tf.data.D
     return batches.map(change, num_parallel_calls=2).prefetch(2)
 
 
+def _seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
+    """Set the draw of the dropout by seed and epoch; Keras keeps its place in no checkpoint."""
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.seed_generator.state.assign([seed, epoch * 100_000])
+
+
 def fit(
     network: keras.Model, train: Examples, validate: Examples, recipe: Mapping, *, seed: int, keep: Path
 ) -> keras.Model:
@@ -86,6 +93,7 @@ def fit(
         logger.info("resumed after epoch %d", state["epoch"])
     while state["epoch"] < limits["epochs"] and state["epoch"] - state["best_epoch"] < limits["patience"]:
         state["epoch"] += 1
+        _seed_dropout(network, seed, state["epoch"])
         history = network.fit(_epoch(train, recipe, seed, state["epoch"]), shuffle=False, verbose=0).history
         loss, accuracy = network.evaluate(validate.images, validate.classes, batch_size=64, verbose=0)
         logger.info(

@@ -1,0 +1,63 @@
+"""Readings with invented scores, for tests of what is made of a reading."""
+
+import numpy as np
+
+from model.findings import STEP1_LABELS, STEP2_LABELS, Decision, ModelVersion, Reading, StepScores, decide
+
+MODEL = ModelVersion("example-1", "0.0.0", "0123456789ab" + "0" * 52, "class activation mapping")
+
+
+def blob(row: float = 4.0, column: float = 6.0) -> np.ndarray:
+    """An activation with one place, (8, 8) float32, 0 to 1."""
+    y, x = np.mgrid[0:8, 0:8]
+    return np.exp(-((x - column) ** 2 + (y - row) ** 2) / 2).astype(np.float32)
+
+
+def make_reading(
+    step1: tuple[float, ...],
+    step2: tuple[float, ...] | None = None,
+    activation: np.ndarray | None = None,
+    model: ModelVersion = MODEL,
+) -> Reading:
+    """A reading as the cascade decides it, thresholds 0.6."""
+    first = StepScores(STEP1_LABELS, step1, 0.6)
+    second = StepScores(STEP2_LABELS, step2, 0.6) if step2 else None
+    decision = decide(first, second)
+    said_by_step2 = second is not None and decision not in (Decision.BELOW_THRESHOLD, Decision.VIRAL)
+    step, label = (2, second.leading) if said_by_step2 else (1, first.leading)
+    activation = blob() if activation is None else activation
+    return Reading(model, first, second, decision, label, step, activation)
+
+
+def normal() -> Reading:
+    return make_reading((0.934, 0.062, 0.004))
+
+
+def bacterial() -> Reading:
+    return make_reading((0.11, 0.71, 0.18))
+
+
+def viral() -> Reading:
+    return make_reading((0.1, 0.12, 0.78), (0.2, 0.45, 0.35))
+
+
+def covid() -> Reading:
+    return make_reading((0.04, 0.18, 0.78), (0.06, 0.84, 0.10))
+
+
+def other_virus() -> Reading:
+    return make_reading((0.05, 0.14, 0.81), (0.07, 0.2, 0.73))
+
+
+def below_threshold() -> Reading:
+    return make_reading((0.21, 0.32, 0.47), (0.3, 0.41, 0.29))
+
+
+def steps_disagree() -> Reading:
+    return make_reading((0.2, 0.16, 0.64), (0.71, 0.2, 0.09))
+
+
+ALL = {
+    reading.__name__: reading
+    for reading in (normal, bacterial, viral, covid, other_virus, below_threshold, steps_disagree)
+}

@@ -1,0 +1,87 @@
+"""The whole path between programs that are not ours: DCMTK's storescu, the node, Orthanc as the PACS."""
+
+import subprocess
+
+import foreign
+import pydicom
+import pytest
+import requests
+import servers
+from node import Node
+from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage
+
+RESULTS = {SecondaryCaptureImageStorage, Comprehensive3DSRStorage}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, rg1_path):
+    """RG1 stored at Orthanc and sent to the node by storescu; yields Orthanc, node and study UID."""
+    storescu = foreign.require("storescu", "dcmtk")
+    with servers.orthanc() as orthanc:
+        node = Node(tmp_path_factory.mktemp("node"), {"pacs": orthanc.dicom_port})
+
+        def send(port, called):
+            subprocess.run(
+                [storescu, "-aet", "MODALITY", "-aec", called, "127.0.0.1", str(port), rg1_path],
+                check=True, env={"TCP_NODELAY": "1", "DCMDICTPATH": "/usr/share/libdcmtk17/dicom.dic"},
+            )  # fmt: skip
+
+        send(orthanc.dicom_port, "PACS")
+        with node.running("run"):
+            send(node.port, "FIRSTREAD")
+            node.wait_for_ends(1)
+        yield orthanc, node, str(pydicom.dcmread(rg1_path, stop_before_pixels=True).StudyInstanceUID)
+        node.engine.dispose()
+
+
+def get(url, **parameters):
+    answer = requests.get(url, timeout=10, **parameters)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def test_rest_finds_capture_and_report_in_the_study_of_the_film(study):
+    orthanc, _, study_uid = study
+    studies = get(f"{orthanc.url}/studies?expand")
+    assert [one["MainDicomTags"]["StudyInstanceUID"] for one in studies] == [study_uid]
+    series = [get(f"{orthanc.url}/series/{identifier}") for identifier in studies[0]["Series"]]
+    described = {one["MainDicomTags"].get("SeriesDescription", "") for one in series}
+    assert {
+        "Firstread AI - not for diagnosis - heatmap",
+        "Firstread AI - not for diagnosis - report",
+    } <= described
+    assert len(series) == 3
+
+
+def test_dicomweb_finds_capture_and_report_in_the_study_of_the_film(study):
+    orthanc, _, study_uid = study
+    found = get(
+        f"{orthanc.url}/dicom-web/studies/{study_uid}/instances",
+        headers={"Accept": "application/dicom+json"},
+    )
+    assert {one["00080016"]["Value"][0] for one in found} >= RESULTS
+    assert len(found) == 3
+
+
+def test_orthanc_has_one_patient_for_film_and_results(study):
+    orthanc, _, _ = study
+    assert len(get(f"{orthanc.url}/patients")) == 1
+
+
+def test_orthanc_renders_the_capture(study):
+    orthanc, _, _ = study
+    for identifier in get(f"{orthanc.url}/instances"):
+        tags = get(f"{orthanc.url}/instances/{identifier}/simplified-tags")
+        if tags["SOPClassUID"] == SecondaryCaptureImageStorage:
+            preview = requests.get(f"{orthanc.url}/instances/{identifier}/preview", timeout=10)
+            assert preview.headers["Content-Type"] == "image/png"
+            return
+    pytest.fail("no Secondary Capture at Orthanc")
+
+
+def test_the_node_knows_that_orthanc_took_both(study):
+    _, node, _ = study
+    assert [(row.kind, row.state, row.peer_status) for row in node.deliveries()] == [
+        ("SC", "SENT", 0),
+        ("SR", "SENT", 0),
+    ]

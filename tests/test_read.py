@@ -1,0 +1,214 @@
+"""daemon/read.py, daemon/supervise.py: real processes and films; what dies, and what must not be lost."""
+
+import contextlib
+import os
+import random
+import signal
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import servers
+from node import Node, Pacs
+from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    JPEGLSLossless,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
+
+RESULTS = (SecondaryCaptureImageStorage, Comprehensive3DSRStorage)
+
+
+def real_film(name):
+    """A film of pydicom-data under a fresh UID: several of them share one."""
+    ds = pydicom.dcmread(get_testdata_file(name, download=False))
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    return ds
+
+
+@pytest.fixture(scope="module")
+def read_films(tmp_path_factory):
+    """A node that has read RG1 in three codings, an ankle, and a film with planted identity."""
+    pacs = Pacs()
+    node = Node(tmp_path_factory.mktemp("node"), {"pacs": pacs.port})
+    films = [real_film(f"{name}.dcm") for name in ("RG1_UNCI", "RG1_J2KI", "RG1_J2KR", "RG3_UNCI")]
+    planted = real_film("RG1_UNCR.dcm")
+    planted.PatientName, planted.PatientID, planted.PatientBirthDate = (
+        "PLANTED^NAME",
+        "PLANTED-ID",
+        "19010203",
+    )
+    with node.running("run"):
+        node.store(*films, planted)
+        node.wait_for_ends(5)
+    yield node, pacs, films
+    pacs.close()
+    node.engine.dispose()
+
+
+def test_a_real_chest_film_is_read_and_an_ankle_is_skipped_with_the_reason(read_films):
+    node, _, _ = read_films
+    rows = node.films()
+    assert [row.state for row in rows] == ["READ", "READ", "READ", "SKIPPED", "READ"]
+    assert rows[3].reason == "NOT_CHEST: found EXTREMITY, expected CHEST or THORAX or LUNG"
+
+
+def test_one_film_scores_alike_in_every_coding(read_films):
+    node, _, _ = read_films
+    scores = [list(row.reading["step1"].values()) for row in node.films()[:3]]
+    assert np.ptp(scores, axis=0).max() < 0.02
+
+
+def test_one_capture_and_one_report_of_each_film_lie_in_its_study(read_films):
+    _, pacs, films = read_films
+    for ds in films[:3]:
+        for sop_class in RESULTS:
+            mine = [
+                result
+                for result in pacs.of(sop_class)
+                if ds.SOPInstanceUID in str(result)
+            ]  # fmt: skip
+            assert len(mine) == 1
+            assert mine[0].StudyInstanceUID == ds.StudyInstanceUID
+            assert mine[0].SeriesInstanceUID != ds.SeriesInstanceUID
+    assert len(pacs.received) == 8
+
+
+def test_no_patient_identity_in_log_database_or_file_names(read_films):
+    node, _, _ = read_films
+    names = " ".join(str(path) for path in node.folder.rglob("*"))
+    raw = b"".join(path.read_bytes() for path in node.folder.glob("firstread.db*"))
+    for planted in ("PLANTED", "19010203"):
+        assert planted not in node.log_text()
+        assert planted not in names
+        assert planted.encode() not in raw
+
+
+def test_nothing_half_written_is_left(read_films):
+    node, _, _ = read_films
+    assert node.spooled("incoming") == []
+    assert len(node.spooled("films")) == 5
+    assert len(node.spooled("results")) == 8
+
+
+def slow_film(film, path):
+    """JPEG-LS of noise, so large that its decoding takes seconds."""
+    from jpeg_ls import encode_array
+
+    noise = np.random.default_rng(1).integers(0, 4096, (7000, 7000), np.uint16)
+    ds = film(pixels=noise)
+    ds.PixelData = encapsulate([bytes(encode_array(noise))])
+    ds["PixelData"].VR = "OB"
+    ds.file_meta.TransferSyntaxUID = JPEGLSLossless
+    ds.save_as(path, enforce_file_format=True)
+    return pydicom.dcmread(path)
+
+
+def test_a_film_that_hangs_its_decoder_fails_after_its_attempts_and_the_others_are_read(tmp_path, film, pacs):
+    node = Node(
+        tmp_path,
+        {"pacs": pacs.port},
+        tables={"model": {"film_timeout_seconds": 1, "attempts": 2}},
+    )
+    with node.running("receive", "read"):
+        node.store(
+            real_film("RG1_J2KI.dcm"), slow_film(film, tmp_path / "slow.dcm"), real_film("RG1_J2KI.dcm")
+        )
+        servers.wait_until(lambda: {row.state for row in node.films()} <= {"READ", "FAILED"}, 60)
+    rows = node.films()
+    assert [row.state for row in rows] == ["READ", "FAILED", "READ"]
+    assert rows[1].reason == "attempt 2 of 2: the worker process died or ran out of time on this film"
+    assert len(node.spooled("films")) == 3
+    node.engine.dispose()
+
+
+def kill(process):
+    """SIGKILL, unless the process has just ended by itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+
+
+def workers_of(process):
+    """Process numbers of the decoders of a reader: grandchildren, through the fork server."""
+    children = [int(path.parent.name) for path in Path("/proc").glob("[0-9]*/stat")]
+
+    def parent(pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return None
+
+    servers_of = {pid for pid in children if parent(pid) == process}
+    return [pid for pid in children if parent(pid) in servers_of]
+
+
+def test_killed_decoders_cost_no_film_and_no_reader(tmp_path, pacs):
+    node = Node(tmp_path, {"pacs": pacs.port})
+    with node.running("receive", "read") as [_, reader]:
+        node.store(*[real_film("RG1_J2KI.dcm") for _ in range(6)])
+        servers.wait_until(lambda: any(row.state == "READ" for row in node.films()))
+        killed = workers_of(reader.pid)
+        for worker in killed:
+            kill(worker)
+        node.store(*[real_film("RG1_J2KI.dcm") for _ in range(3)])
+        servers.wait_until(lambda: [row.state for row in node.films()] == ["READ"] * 9, 60)
+        assert killed
+        assert reader.poll() is None
+    node.engine.dispose()
+
+
+# pynetdicom leaves the socket of a refused connection, here to a receiver just killed, to the collector.
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("role", ["receive", "read", "send"])
+def test_a_killed_process_is_started_again_and_nothing_is_lost_or_doubled(tmp_path, pacs, role):
+    node = Node(tmp_path, {"pacs": pacs.port}, tables={"model": {"attempts": 10}})
+    films = [real_film("RG1_J2KI.dcm") for _ in range(5)]
+    seed = random.Random(role)
+    with node.running("run"):
+        for ds in films:
+            servers.wait_until(lambda ds=ds: _stored(node, ds), 30, "acknowledgement")
+            if seed.random() < 0.6:
+                kill(started(node, role))
+        kill(started(node, role))
+        rows = node.wait_for_ends(5, 90)
+    assert [row.state for row in rows] == ["READ"] * 5
+    contents = {}
+    for result in pacs.received:
+        contents.setdefault(result.SOPInstanceUID, set()).add(result.SOPClassUID)
+    assert len(contents) == 10
+    assert {len(node.spooled(kind)) for kind in ("films", "results")} == {5, 10}
+    node.engine.dispose()
+
+
+def _stored(node, ds):
+    with node.association(ds) as assoc:
+        return assoc.is_established and assoc.send_c_store(ds).get("Status") == 0x0000
+
+
+def started(node, role):
+    """Number of the process that the supervisor last started for `role`."""
+    lines = [line for line in node.log_text().splitlines() if f"{role} started as process" in line]
+    return int(lines[-1].rpartition(" ")[2])
+
+
+def test_stopping_the_node_finishes_what_is_in_hand(tmp_path, pacs):
+    node = Node(tmp_path, {"pacs": pacs.port})
+    with node.running("run"):
+        node.store(*[real_film("RG1_J2KI.dcm") for _ in range(4)])
+        servers.wait_until(lambda: any(row.state == "READING" for row in node.films()))
+    assert "READING" not in {row.state for row in node.films()}
+    assert "SENDING" not in {row.state for row in node.deliveries()}
+    node.engine.dispose()
+
+
+def test_read_once_drains_the_queue_and_ends(tmp_path, pacs):
+    node = Node(tmp_path, {"pacs": pacs.port})
+    with node.running("receive"):
+        node.store(*[real_film("RG1_J2KI.dcm") for _ in range(3)])
+    ended = node.firstread("read", "--once")
+    assert (ended.returncode, ended.stdout) == (0, "")
+    assert [row.state for row in node.films()] == ["READ"] * 3
+    node.engine.dispose()

@@ -1,0 +1,198 @@
+"""The Structured Report."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import readings
+from conftest import NOW, make_bare_film, make_film
+from judges import dciodvfy_errors, dsr2html_text, pixelmed_errors
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from received import NAME, NATIONAL, PATIENT_ID, write_film, write_national_film
+
+from daemon.results import structured_report
+
+STORED = Path(__file__).parent / "data"
+PRESENT, ABSENT, UNDETERMINED = "Present", "Absent", "Undetermined"
+
+
+def build(film: Dataset, reading) -> Dataset:
+    return structured_report.build(film, reading, "digest", NOW, rows=600, columns=560)
+
+
+def children(item: Dataset, meaning: str) -> list[Dataset]:
+    return [
+        child
+        for child in item.get("ContentSequence", ())
+        if child.ConceptNameCodeSequence[0].CodeMeaning == meaning
+    ]
+
+
+def groups(ds: Dataset) -> dict[str, Dataset]:
+    """Measurement groups by tracking identifier."""
+    found = children(children(ds, "Imaging Measurements")[0], "Measurement Group")
+    return {children(group, "Tracking Identifier")[0].TextValue: group for group in found}
+
+
+def decisions(ds: Dataset) -> dict[str, str]:
+    concept = "Model decision at the threshold"
+    return {
+        name: children(group, concept)[0].ConceptCodeSequence[0].CodeMeaning
+        for name, group in groups(ds).items()
+    }
+
+
+def walk(item: Dataset):
+    yield item
+    for child in item.get("ContentSequence", ()):
+        yield from walk(child)
+
+
+def test_comment_and_summary_come_before_all_else_that_is_contained():
+    ds = build(make_film(), readings.covid())
+    contained = [item for item in ds.ContentSequence if item.RelationshipType == "CONTAINS"]
+    names = [item.ConceptNameCodeSequence[0].CodeMeaning for item in contained]
+    assert names == ["Comment", "Summary", "Image Library", "Imaging Measurements"]
+    assert contained[0].TextValue.startswith("RESEARCH USE ONLY - NOT FOR DIAGNOSIS.")
+    assert contained[1].TextValue.split("\r\n")[0] == "Highest model score: COVID-19."
+
+
+def test_the_report_is_complete_preliminary_unverified_and_by_a_device():
+    ds = build(make_film(), readings.covid())
+    assert (ds.CompletionFlag, ds.PreliminaryFlag, ds.VerificationFlag) == (
+        "COMPLETE",
+        "PRELIMINARY",
+        "UNVERIFIED",
+    )
+    observer = children(ds, "Observer Type")[0].ConceptCodeSequence[0]
+    assert (observer.CodeValue, observer.CodingSchemeDesignator) == ("121007", "DCM")
+    assert (ds.Modality, ds.SeriesNumber) == ("SR", 9002)
+    assert ds.SeriesDescription == "Firstread AI - not for diagnosis - report"
+
+
+def test_every_container_is_separate():
+    ds = build(make_film(), readings.covid())
+    assert {item.ContinuityOfContent for item in walk(ds) if item.ValueType == "CONTAINER"} == {"SEPARATE"}
+
+
+STEP1 = ["Step 1: normal", "Step 1: bacterial", "Step 1: viral"]
+STEP2 = ["Step 2: COVID-19", "Step 2: other virus"]
+EXPECTED = {
+    "normal": dict(zip(STEP1, [PRESENT, ABSENT, ABSENT], strict=True)),
+    "bacterial": dict(zip(STEP1, [ABSENT, PRESENT, ABSENT], strict=True)),
+    "viral": dict(zip(STEP1 + STEP2, [ABSENT, ABSENT, PRESENT, UNDETERMINED, UNDETERMINED], strict=True)),
+    "covid": dict(zip(STEP1 + STEP2, [ABSENT, ABSENT, PRESENT, PRESENT, ABSENT], strict=True)),
+    "other_virus": dict(zip(STEP1 + STEP2, [ABSENT, ABSENT, PRESENT, ABSENT, PRESENT], strict=True)),
+    "below_threshold": dict.fromkeys(STEP1 + STEP2, UNDETERMINED),
+    "steps_disagree": dict.fromkeys(STEP1 + STEP2, UNDETERMINED),
+}
+
+
+@pytest.mark.parametrize("name", readings.ALL)
+def test_each_scored_class_has_a_group_that_states_the_decision(name):
+    assert decisions(build(make_film(), readings.ALL[name]())) == EXPECTED[name]
+
+
+def test_a_score_is_rounded_in_numeric_value_and_full_in_floating_point_value():
+    reading = readings.make_reading((0.1, 0.304, 0.596), (0.1, 0.123456789012345, 0.7))
+    scores = {
+        name: children(group, "Certainty of Finding")[0].MeasuredValueSequence[0]
+        for name, group in groups(build(make_film(), reading)).items()
+    }
+    shown = {name: str(value.NumericValue) for name, value in scores.items()}
+    assert list(shown.values()) == ["10", "30", "59.6", "12", "70"]
+    assert scores["Step 2: COVID-19"].FloatingPointValue == pytest.approx(12.3456789012345)
+    assert {value.MeasurementUnitsCodeSequence[0].CodeValue for value in scores.values()} == {"%"}
+
+
+def test_the_class_with_the_activation_has_its_region_and_every_other_class_the_whole_film():
+    outlines = {
+        name: np.reshape(children(group, "Image Region")[0].GraphicData, (-1, 2))
+        for name, group in groups(build(make_film(), readings.covid())).items()
+    }
+    own = outlines.pop("Step 2: COVID-19")
+    columns, rows = own.T
+    assert columns.min() < 6.5 * 70 < columns.max() <= 560
+    assert rows.min() < 4.5 * 75 < rows.max() <= 600
+    for outline in outlines.values():
+        assert outline.tolist() == [[0, 0], [560, 0], [560, 600], [0, 600], [0, 0]]
+
+
+def test_a_normal_reading_points_at_no_place():
+    outline = children(groups(build(make_film(), readings.normal()))["Step 1: normal"], "Image Region")[0]
+    assert list(outline.GraphicData) == [0, 0, 560, 0, 560, 600, 0, 600, 0, 0]
+
+
+def test_the_report_refers_to_its_film():
+    film = make_film()
+    ds = build(film, readings.covid())
+    evidence = ds.CurrentRequestedProcedureEvidenceSequence[0]
+    assert evidence.StudyInstanceUID == film.StudyInstanceUID
+    series = evidence.ReferencedSeriesSequence[0]
+    assert series.SeriesInstanceUID == film.SeriesInstanceUID
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == film.SOPInstanceUID
+
+
+def test_private_codes_name_who_is_responsible_for_them():
+    ds = build(make_film(), readings.other_virus())
+    scheme = ds.CodingSchemeIdentificationSequence[0]
+    assert scheme.CodingSchemeDesignator == "99FIRSTREAD"
+    assert scheme.CodingSchemeResponsibleOrganization == "Firstread"
+
+
+def test_an_activation_that_is_no_number_is_refused_even_where_it_is_not_shown():
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        build(make_film(), readings.make_reading((0.9, 0.05, 0.05), activation=np.full((8, 8), np.nan)))
+
+
+def test_the_text_names_no_patient(tmp_path):
+    build(make_film(PatientName=NAME, PatientID=PATIENT_ID), readings.covid()).save_as(
+        tmp_path / "report.dcm", enforce_file_format=True
+    )
+    written = (tmp_path / "report.dcm").read_bytes()
+    assert written.count(NAME.encode()) == 1
+    assert written.count(PATIENT_ID.encode()) == 1
+
+
+def test_a_report_reads_as_stored(tmp_path):
+    """After a wanted change, look at the new text and store it: the failure shows it in full."""
+    fixed = {
+        f"{level}InstanceUID": f"1.2.3.{number}" for number, level in enumerate(["Study", "Series", "SOP"])
+    }
+    film = make_film(**fixed)
+    for name in ("covid", "normal"):
+        path = tmp_path / f"{name}.dcm"
+        build(film, readings.ALL[name]()).save_as(path, enforce_file_format=True)
+        assert dsr2html_text(path) == (STORED / f"report-{name}.txt").read_text()
+
+
+# One warning is the film's own: its character set is misspelt.
+@pytest.mark.filterwarnings("ignore:Incorrect value for Specific Character Set:UserWarning")
+@pytest.mark.parametrize("name", NATIONAL)
+def test_national_films_bring_no_error_of_ours(name, tmp_path):
+    film = write_national_film(tmp_path / "film.dcm", *NATIONAL[name])
+    build(film, readings.covid()).save_as(tmp_path / "report.dcm", enforce_file_format=True)
+    assert set(dciodvfy_errors(tmp_path / "report.dcm")) <= set(dciodvfy_errors(tmp_path / "film.dcm"))
+
+
+def test_reports_of_a_rich_and_of_a_bare_film_satisfy_the_validators(tmp_path):
+    cases = {"rich": (make_film, readings.other_virus), "bare": (make_bare_film, readings.normal)}
+    paths = []
+    for name, (make, reading) in cases.items():
+        film = write_film(tmp_path / f"{name}-film.dcm", make())
+        paths.append(tmp_path / f"{name}.dcm")
+        build(film, reading()).save_as(paths[-1], enforce_file_format=True)
+        assert dciodvfy_errors(paths[-1]) == []
+    assert pixelmed_errors(*paths) == {path.name: [] for path in paths}
+
+
+def test_a_written_report_can_be_read_by_the_library_that_made_it(tmp_path):
+    from highdicom import sr
+
+    path = tmp_path / "report.dcm"
+    build(make_film(), readings.covid()).save_as(path, enforce_file_format=True)
+    report = sr.srread(path)
+    found = report.content.get_planar_roi_measurement_groups()
+    assert [group.tracking_identifier for group in found] == STEP1 + STEP2
+    assert dcmread(path).SOPClassUID == "1.2.840.10008.5.1.4.1.1.88.34"

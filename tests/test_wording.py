@@ -1,0 +1,113 @@
+"""What the results say, in words and figures."""
+
+import pytest
+import readings
+from readings import make_reading
+
+from daemon.results import wording
+from daemon.results.wording import rounded_score, score_text, threshold_text
+
+
+@pytest.mark.parametrize(
+    "score, threshold, text",
+    [
+        (0.0, 0.6, "<1"),
+        (0.0049, 0.6, "<1"),
+        (0.005, 0.6, "1"),
+        (0.045, 0.6, "5"),
+        (0.994, 0.6, "99"),
+        (0.995, 0.6, ">99"),
+        (1.0, 0.6, ">99"),
+        (0.6, 0.6, "60"),
+        (0.596, 0.6, "59.6"),
+        (0.5999, 0.6, "59.9"),
+        (0.6249, 0.625, "62"),
+        (0.6251, 0.625, "63"),
+        (0.604, 0.604, "60.4"),
+        (0.6041, 0.604, "60.5"),
+    ],
+)
+def test_scores_are_whole_half_up_unless_that_hides_the_side_of_the_threshold(score, threshold, text):
+    assert score_text(score, threshold) == text
+
+
+def test_the_shown_score_lies_on_the_side_of_the_threshold_where_the_score_lies():
+    for threshold in (0.5, 0.6, 0.604, 0.625):
+        for thousandth in range(100001):
+            score = thousandth / 100000
+            shown = float(rounded_score(score, threshold)) / 100
+            assert (shown >= threshold) == (score >= threshold), (score, threshold)
+
+
+def test_thresholds_show_the_decimals_they_have():
+    assert [threshold_text(value) for value in (0.6, 0.625, 1.0)] == ["60", "62.5", "100"]
+
+
+HEADS = {
+    "normal": ("Highest model score: normal", "step 1: normal 93,  step 2 not run"),
+    "bacterial": ("Highest model score: bacterial", "step 1: bacterial 71,  step 2 not run"),
+    "viral": ("Highest model score: viral", "step 1: viral 78,  step 2 below its threshold"),
+    "covid": ("Highest model score: COVID-19", "step 1: viral 78,  step 2: COVID-19 84"),
+    "other_virus": ("Highest model score: other virus", "step 1: viral 81,  step 2: other virus 73"),
+    "below_threshold": (
+        "Indeterminate: below the threshold",
+        "step 1: highest score is viral 47, threshold 60",
+    ),
+    "steps_disagree": ("Indeterminate: the two steps disagree", "step 1: viral 64,  step 2: not viral 71"),
+}
+
+
+@pytest.mark.parametrize("name", readings.ALL)
+def test_headline_and_subline_state_the_decision_and_its_scores(name):
+    reading = readings.ALL[name]()
+    assert (wording.headline(reading), wording.subline(reading)) == HEADS[name]
+
+
+STATEMENTS = {
+    "normal": "Highest model score: normal.",
+    "bacterial": "Highest model score: bacterial.",
+    "viral": "Highest model score: viral. Step 2 is below its threshold.",
+    "covid": "Highest model score: COVID-19.",
+    "other_virus": "Highest model score: other virus.",
+    "below_threshold": "Indeterminate: the highest model score, viral 47, is below the threshold 60.",
+    "steps_disagree": "Indeterminate: step 1 leads to viral, step 2 to not viral.",
+}
+
+
+@pytest.mark.parametrize("name", readings.ALL)
+def test_the_summary_begins_with_the_decision(name):
+    assert wording.summary(readings.ALL[name]())[0] == STATEMENTS[name]
+
+
+def test_the_summary_of_a_full_reading():
+    assert wording.summary(readings.covid()) == (
+        "Highest model score: COVID-19.",
+        "Step 1, model score 0 to 100, threshold 60: normal 4, bacterial 18, viral 78.",
+        "Step 2, model score 0 to 100, threshold 60: not viral 6, COVID-19 84, other virus 10.",
+        "Activation for COVID-19 (step 2): from 8 x 8 cells, lungs not outlined.",
+        "A model score is not a probability.",
+        "Model example-1, version 0.0.0, weights sha256 0123456789ab.",
+    )
+
+
+def test_the_summary_says_what_was_not_run_and_what_is_not_shown():
+    lines = wording.summary(readings.normal())
+    assert lines[2] == "Step 2: not run, viral does not lead step 1."
+    assert lines[3] == "Activation: not shown, normal has no region."
+    empty = make_reading((0.11, 0.71, 0.18), activation=readings.blob() * 0)
+    assert wording.summary(empty)[3] == "Activation: empty, no region."
+
+
+FORBIDDEN = (
+    "patient", "positive", "negative", "detected", "confirmed", "suspicious", "consistent with",
+    "no pneumonia", "healthy", "recommend", "urgent",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", readings.ALL)
+def test_no_word_of_a_diagnosis_is_said(name):
+    reading = readings.ALL[name]()
+    text = "\n".join((wording.headline(reading), wording.subline(reading), *wording.summary(reading))).lower()
+    assert not [word for word in FORBIDDEN if word in text]
+    assert text.isascii()
+    assert "probability" not in text.replace("a model score is not a probability", "")
