@@ -46,11 +46,12 @@ def test_install_puts_everything_below_destdir(install):
     }
     units = {path.name for path in (REPOSITORY / "systemd").iterdir() if path.suffix != ".sysusers"}
     assert installed == {
-        "opt/firstread/bin/python", "opt/firstread/bin/firstread", "usr/local/bin/firstread",
-        "etc/firstread/firstread.toml", "etc/firstread/firstread.sql",
-        "etc/firstread/firstread-postgresql.sql", "usr/lib/sysusers.d/firstread.conf",
+        *(f"opt/firstread/bin/{name}" for name in ("python", "firstread")),
+        *(f"etc/firstread/{path.name}" for path in (REPOSITORY / "etc").glob("firstread*")),
         *(f"usr/lib/systemd/system/{name}" for name in units),
-    }  # fmt: skip
+        "usr/lib/sysusers.d/firstread.conf",
+        "usr/local/bin/firstread",
+    }
 
 
 def test_installed_files_are_readable_by_all_and_the_state_by_its_owner_and_group(install):
