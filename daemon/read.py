@@ -160,9 +160,12 @@ class ReadLoop:
         if not batch:
             return
         del self._prepared[: len(batch)]
+        self._renew(batch)
+        self._read(batch)
+
+    def _renew(self, batch: list[InHand]) -> None:
         with self._claims_of(batch):
             films.renew(self._engine, [film.job.id for film in batch], self._claimant, service.now() + LEASE)
-        self._read(batch)
 
     def _read(self, batch: list[InHand]) -> None:
         try:
@@ -235,6 +238,7 @@ class ReadLoop:
             (future,) = self._working
             concurrent.futures.wait([future])
             self._beat()
+            self._renew(suspects)
             del self._working[future]
             if isinstance(future.exception(), BrokenProcessPool):
                 self._pool = self._new_pool()
