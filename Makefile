@@ -21,11 +21,13 @@ lint: .venv/installed
 	$(BIN)/ruff format --check .
 
 # Programs that judge our results and stand in for our neighbours; tests that lack one say so and skip.
+# Tests start their own Orthanc; the package's service, which listens on every interface, stays off.
 judges:
 	@missing=$$(dpkg-query -W -f '$${Package} $${Status}\n' $(JUDGES) 2>/dev/null | awk '/ installed$$/ {print $$1}' \
 	  | sort | comm -13 - <(printf '%s\n' $(JUDGES) | sort)); \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ -n "$(ROOT)" ] && command -v apt-get >/dev/null; then \
+	  if [ -d /run/systemd/system ] && [[ " $$missing " =~ orthanc ]]; then $(ROOT) systemctl mask orthanc; fi; \
 	  $(ROOT) apt-get update -q; \
 	  $(ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; \
 	else echo "not root: tests that need these packages are skipped:" $$missing; fi
