@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = verb("evaluate", _evaluate, "judge a model version on labelled films")
     evaluate.add_argument("--model", required=True, metavar="NAME", help="name of a model version")
     evaluate.add_argument("--folds", type=int, nargs="+", metavar="N", help="only these folds (all)")
-    evaluate.add_argument("--sources", nargs="+", metavar="NAME", help="only these sources (all)")
+    evaluate.add_argument("--sources", nargs="+", metavar="NAME", help="only these, also NAME,NAME (all)")
     answer = evaluate.add_mutually_exclusive_group()
     answer.add_argument("--json", action="store_true", help="every figure, as one JSON object")
     answer.add_argument(
@@ -290,8 +290,9 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     if options.card:
         return _card(options)
+    sources = [name for listed in options.sources or [] for name in listed.split(",")] or None
     try:
-        found = evaluate(options.model, options.manifest, options.root, options.folds, options.sources)
+        found = evaluate(options.model, options.manifest, options.root, options.folds, sources)
     except NoFilms as error:
         print(f"firstread: {error}", file=sys.stderr)
         return 1
