@@ -23,7 +23,7 @@ from model.training.films import (
 )
 from model.training.loop import Trained, run
 from model.training.partial_labels import OneOf, may_be, right
-from model.training.restyle import degrade, restyle
+from model.training.restyle import degrade, restyle, softened
 from model.weights import STEPS
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,6 @@ def finetune(
     tf.config.experimental.enable_op_determinism()
     pixels = cached(train, root)
     allowed = tuple(may_be(train, of_step) for of_step in labels)
-    share = shares(train, recipe["sampling"])
     logger.info("%d films to train, %d to validate", len(train), len(validate))
 
     validation = tf.data.Dataset.from_tensor_slices(
@@ -126,11 +125,13 @@ def finetune(
 
     def epoch_of(epoch: int) -> tf.data.Dataset:
         number = len(curves) + epoch  # over all cycles
+        share = shares(train, cycle["sampling"])
         drawn = np.random.default_rng((seed, number)).choice(len(train), limits["films_per_epoch"], p=share)
-        return batches_of(pixels, allowed, drawn, recipe, seed, number)
+        changed = recipe | {"augmentation": softened(recipe["augmentation"], cycle["strength"])}
+        return batches_of(pixels, allowed, drawn, changed, seed, number)
 
     for number, cycle in enumerate(limits["cycles"], start=1):
-        _compile(network, limits, **cycle)
+        _compile(network, limits, cycle["epochs"], cycle["learning_rate"])
         patient = {"epochs": cycle["epochs"], "patience": cycle["epochs"]}
         trained = run(network, epoch_of, validation, patient, seed=seed, keep=keep / f"cycle{number}")
         network = trained.network

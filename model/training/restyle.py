@@ -7,6 +7,18 @@ import tensorflow as tf
 
 from model.training.augment import move
 
+# Amounts that are 0 where nothing is changed; the zooms are 1 there, and the others are limits.
+SCALED = (
+    "rotate_degrees", "stretch", "shift", "resampled", "compressed", "spectra_mixed", "sharpen", "shading",
+    "noise", "window", "rectangle_side",
+)  # fmt: skip
+
+
+def softened(amounts: Mapping[str, float], strength: float) -> dict[str, float]:
+    """The table ``[augmentation]`` with every change made smaller or rarer, 0 for none and 1 for as it is."""
+    zooms = {name: 1 + (amounts[name] - 1) * strength for name in ("smallest_zoom", "largest_zoom")}
+    return {**amounts, **zooms, **{name: amounts[name] * strength for name in SCALED}}
+
 
 def degrade(film: tf.Tensor, seed: tf.Tensor, amounts: Mapping[str, float]) -> tf.Tensor:
     """Bring one film to a smaller size, compress it, and bring it back, each for a share of the films.
