@@ -117,18 +117,13 @@ Films that train, validate, test, or belong to held-out sources; no patient is o
 
 
 def _model(found: Mapping, recipe: Mapping, manifest: Mapping) -> str:
-    def listed(table: Mapping) -> str:
-        return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in table.items())
-
     steps = [
         (step, manifest["temperature"][step], manifest["thresholds"][step], *point.values())
         for step, point in manifest["operating_points"].items()
     ]
     more = ""
-    if "sampling" in recipe:
-        more += f" Drawn, each class beside the others: {listed(recipe['sampling'])}."
     if untyped := recipe["sources"].get("untyped"):
-        more += f" Beside the films counted above, films of pneumonia without a cause: {', '.join(untyped)}."
+        more = f" Beside the films counted above, films of pneumonia without a cause: {', '.join(untyped)}."
     head = ("step", "temperature", "threshold", "sensitivity", "without an answer")
     return f"""## Model and training
 
@@ -136,7 +131,7 @@ Network `{recipe["network"]}`, input {recipe["input_size"]} x {recipe["input_siz
 bacterial, viral; then not viral, COVID-19, other virus. Trained on
 {", ".join(recipe["sources"]["train"])}, folds {recipe["folds"]["train"]}; validated on folds
 {recipe["folds"]["validate"]}, tested on {recipe["folds"]["test"]}. Training:
-{listed(recipe["training"])}. Augmentation: {listed(recipe["augmentation"])}.{more}
+{_listed(recipe["training"])}. Augmentation: {_listed(recipe["augmentation"])}.{more}
 
 Set on the validation films, sensitivity first ({recipe["threshold"]["sensitivity"]} asked, at most
 {recipe["threshold"]["unanswered"]} of the films without an answer): a leading score from the smallest
@@ -148,6 +143,15 @@ possible up to the threshold is the indeterminate band. Sensitivity: share of pn
 A film whose penultimate features lie further from those of the training films than
 {manifest["unlike"]["limit"]} (Mahalanobis, the 99th percentile of the validation films) is called unlike
 them, and indeterminate."""
+
+
+def _listed(value: object) -> str:
+    """A table of the recipe, or what lies in it, in words."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')} {_listed(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return " then ".join(f"({_listed(inner)})" for inner in value)
+    return str(value)
 
 
 def _failures(found: Mapping) -> str:
