@@ -41,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
         problem = f"database: {str(getattr(error, 'orig', None) or error).strip().splitlines()[0]}"
     except (BadConfig, NewerSchema, SchemaMissing, NoSuchJob, WeightsInvalid, OSError) as error:
         problem = str(error)
+    except ModuleNotFoundError as error:
+        problem = f"package {error.name} is not installed; train and evaluate need those of firstread[train]"
     except KeyboardInterrupt:
         return 130
     for line in problem.splitlines():
