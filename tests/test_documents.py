@@ -8,7 +8,7 @@ from pydicom.uid import UID
 
 from daemon import receive, send
 from daemon.config import Config
-from model.weights import open_version
+from model.weights import available, open_version
 from storage.states import DELIVERY_MOVES, FILM_MOVES
 
 ROOT = Path(__file__).parents[1]
@@ -18,7 +18,7 @@ CONFORMANCE = (ROOT / "etc" / "conformance.md").read_text(encoding="utf-8")
 
 def rows(text, heading):
     """Cells of the table rows under the header row that begins with `heading`."""
-    table = text.partition(f"\n| {heading} |")[2].partition("\n\n")[0]
+    table = text.partition(f"\n| {heading} |")[2].partition("\n\n")[0].strip()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
 
 
@@ -65,20 +65,27 @@ def test_conformance_lists_the_statuses_that_are_answered():
     assert listed == [f"0x{status:04X}" for status in answered]
 
 
-def test_readme_shows_the_figures_of_the_shipped_model():
-    figures = open_version(Config().model.version).manifest["figures"]
-    sides = [figures["test_folds"], figures["held_out_sources"]]
-    table = {cells[0]: cells[1:] for cells in rows(README, "on patients never trained on")}
+FIGURES = {
+    "accuracy, four classes": ("accuracy",),
+    "macro F1": ("macro_f1",),
+    "AUC, normal against any pneumonia": ("auc", "normal_against_pneumonia"),
+    "AUC, COVID-19 against normal": ("auc", "covid19_against_normal"),
+    "films it decides": ("coverage",),
+    "accuracy of these": ("accuracy_of_answered",),
+}
 
-    def pair(key, value):
-        shown = next(cells for name, cells in table.items() if name.startswith(key))
-        assert shown == [value(side) for side in sides]
 
-    pair("accuracy of step 1", lambda side: f"{side['step1']['accuracy']:.2f}")
-    pair("accuracy of four", lambda side: f"{side['cascade']['accuracy']:.2f}")
-    pair("of the films", lambda side: f"{side['cascade']['accuracy_of_answered']:.2f}")
-    classes = ("normal", "bacterial", "covid19", "viral")
-    pair(
-        "recall",
-        lambda side: " / ".join(f"{side['cascade']['per_class'][one]['recall']:.2g}" for one in classes),
-    )
+@pytest.mark.parametrize("version", available())
+def test_readme_shows_the_figures_of_every_shipped_version(version):
+    figures = open_version(version).manifest["figures"]
+
+    def shown(side, keys):
+        value, interval = figures[side], figures[side]["ci95"]
+        for key in keys:
+            value, interval = value[key], interval[key]
+        return f"{value:.2f} ({interval[0]:.2f}-{interval[1]:.2f})"
+
+    expected = [
+        [label, shown("test_folds", keys), shown("held_out_sources", keys)] for label, keys in FIGURES.items()
+    ]
+    assert rows(README, f"{version}, on patients never trained on") == expected

@@ -16,6 +16,8 @@ import foreign
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+# What only train and evaluate import may use the extra `train`.
+LEARNING = ("model/training/", "model/evaluation/", "model/calibration.py")
 PACKAGES = ("daemon", "model", "storage")
 MOST_LINES = 400
 OLDEST_SETUPTOOLS = 77  # as [build-system] asks
@@ -82,10 +84,11 @@ def test_the_three_names_belong_to_firstread_alone():
         assert importlib.util.find_spec(package).origin is not None
 
 
-def test_every_library_that_is_imported_is_a_declared_dependency():
+def libraries(paths):
+    """Top-level names of what modules import from elsewhere."""
     imported = {
         name.partition(".")[0]
-        for path in MODULES
+        for path in paths
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         for name in (
             [alias.name for alias in node.names]
@@ -95,14 +98,25 @@ def test_every_library_that_is_imported_is_a_declared_dependency():
             else []
         )
     }
-    owners = importlib.metadata.packages_distributions()
+    return imported - set(sys.stdlib_module_names) - set(PACKAGES)
+
+
+def test_every_library_that_is_imported_is_a_declared_dependency():
     with (REPOSITORY / "pyproject.toml").open("rb") as file:
-        dependencies = tomllib.load(file)["project"]["dependencies"]
-    declared = {re.match(r"[\w-]+", dependency).group().lower() for dependency in dependencies}
-    foreign_names = imported - set(sys.stdlib_module_names) - set(PACKAGES)
-    assert {"pydantic", "tensorflow"} <= foreign_names
-    for name in foreign_names:
-        assert declared & {owner.lower() for owner in owners[name]}, name
+        project = tomllib.load(file)["project"]
+
+    def names(requirements):
+        return {re.match(r"[\w-]+", one).group().lower() for one in requirements}
+
+    node = names(project["dependencies"])
+    learning = node | names(project["optional-dependencies"]["train"])
+    owners = importlib.metadata.packages_distributions()
+    of_learning = [path for path in MODULES if path.relative_to(REPOSITORY).as_posix().startswith(LEARNING)]
+    of_node = set(MODULES) - set(of_learning)
+    assert {"pydantic", "tensorflow"} <= libraries(of_node)
+    for paths, declared in ((of_node, node), (of_learning, learning)):
+        for name in libraries(paths):
+            assert declared & {owner.lower() for owner in owners[name]}, name
 
 
 def test_imports_keep_to_the_contracts():
