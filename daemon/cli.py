@@ -89,8 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = verb("evaluate", _evaluate, "judge a model version on labelled films")
     evaluate.add_argument("--model", required=True, metavar="NAME", help="name of a model version")
     evaluate.add_argument("--folds", type=int, nargs="+", metavar="N", help="only these folds (all)")
-    evaluate.add_argument("--sources", nargs="+", metavar="NAME", help="only these sources (all)")
-    evaluate.add_argument("--json", action="store_true", help="every figure, as one JSON object")
+    evaluate.add_argument("--sources", nargs="+", metavar="NAME", help="only these, also NAME,NAME (all)")
+    answer = evaluate.add_mutually_exclusive_group()
+    answer.add_argument("--json", action="store_true", help="every figure, as one JSON object")
+    answer.add_argument(
+        "--card", action="store_true", help="write the version's card, from its own test films"
+    )
     for learning in (train, evaluate):
         learning.add_argument(
             "--manifest", type=Path, required=True, metavar="CSV", help="the labelled films"
@@ -284,12 +288,26 @@ def _evaluate(options: argparse.Namespace) -> int:
     from model.evaluation.films import NoFilms
     from model.evaluation.table import table
 
+    if options.card:
+        return _card(options)
+    sources = [name for listed in options.sources or [] for name in listed.split(",")] or None
     try:
-        found = evaluate(options.model, options.manifest, options.root, options.folds, options.sources)
+        found = evaluate(options.model, options.manifest, options.root, options.folds, sources)
     except NoFilms as error:
         print(f"firstread: {error}", file=sys.stderr)
         return 1
     print(json.dumps(found, indent=2) if options.json else table(found))
+    return 0
+
+
+def _card(options: argparse.Namespace) -> int:
+    from daemon import service
+    from model.evaluation.card import write_card
+
+    if options.folds or options.sources:
+        print("firstread: a card is of its version's test films: no --folds or --sources", file=sys.stderr)
+        return 2
+    print(write_card(options.model, options.manifest, options.root, service.now()))
     return 0
 
 

@@ -61,7 +61,8 @@ class Model:
     version: str = "gao-2020"
     batch_size: Annotated[int, Field(ge=1, le=256)] = 16
     decoders: Count = 2
-    film_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 60
+    # Below WatchdogSec of the read unit: a film on its own is one pass of the loop.
+    film_timeout_seconds: Annotated[int, Field(ge=1, le=240)] = 60
     attempts: Count = 3
 
 

@@ -121,8 +121,14 @@ class ReadLoop:
 
     def _submit(self, film: InHand, work: Callable, *arguments: object) -> None:
         path = self._spool.path(film.job.spool_name)
-        limit = self._config.model.film_timeout_seconds
-        self._working[self._pool.submit(_bounded, limit, work, path, *arguments)] = film
+        task = (_bounded, self._config.model.film_timeout_seconds, work, path, *arguments)
+        try:
+            future = self._pool.submit(*task)
+        except BrokenProcessPool:
+            # A worker died idle, so that no film is suspect; those in other workers' hands come back broken.
+            self._pool = self._new_pool()
+            future = self._pool.submit(*task)
+        self._working[future] = film
 
     def _take_finished(self) -> None:
         done = [future for future in self._working if future.done()]
@@ -160,9 +166,12 @@ class ReadLoop:
         if not batch:
             return
         del self._prepared[: len(batch)]
+        self._renew(batch)
+        self._read(batch)
+
+    def _renew(self, batch: list[InHand]) -> None:
         with self._claims_of(batch):
             films.renew(self._engine, [film.job.id for film in batch], self._claimant, service.now() + LEASE)
-        self._read(batch)
 
     def _read(self, batch: list[InHand]) -> None:
         try:
@@ -235,6 +244,7 @@ class ReadLoop:
             (future,) = self._working
             concurrent.futures.wait([future])
             self._beat()
+            self._renew(suspects)
             del self._working[future]
             if isinstance(future.exception(), BrokenProcessPool):
                 self._pool = self._new_pool()

@@ -2,30 +2,15 @@
 
 import io
 import logging
-import socket
 import tempfile
 import zlib
 from pathlib import Path
 
+from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import Tag
-from pydicom.uid import (
-    JPEG2000,
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-)
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from pynetdicom import AE, _config, evt
 from pynetdicom.events import Event
 from pynetdicom.service_class import StorageServiceClass
@@ -43,19 +28,19 @@ from storage.spool import Spool, SpoolUnavailable
 
 MAXIMUM_PDU_BYTES = 131072
 TRANSFER_SYNTAXES = [
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    DeflatedExplicitVRLittleEndian,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    JPEG2000Lossless,
-    JPEG2000,
-    RLELossless,
+    uid.ExplicitVRLittleEndian,
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+    uid.JPEGBaseline8Bit,
+    uid.JPEGExtended12Bit,
+    uid.JPEGLossless,
+    uid.JPEGLosslessSV1,
+    uid.JPEGLSLossless,
+    uid.JPEGLSNearLossless,
+    uid.JPEG2000Lossless,
+    uid.JPEG2000,
+    uid.RLELossless,
 ]
 # PS3.4 table B.2-1 and PS3.7 annex C.
 SUCCESS = 0x0000
@@ -116,16 +101,16 @@ def start(config: Config, engine: Engine, spool: Spool) -> ThreadedAssociationSe
     ae.require_calling_aet = list(node.calling_ae_titles)
     ae.require_called_aet = node.require_called_ae_title
     ae.add_supported_context(Verification)
-    for number, uid in enumerate(node.accept):
-        _serve_as_storage(uid, number)
-        ae.add_supported_context(uid, TRANSFER_SYNTAXES)
+    for number, sop_class_uid in enumerate(node.accept):
+        _serve_as_storage(sop_class_uid, number)
+        ae.add_supported_context(sop_class_uid, TRANSFER_SYNTAXES)
     most_bytes = node.most_film_mib << 20
     try:
         return ae.start_server(
             (node.host, node.port),
             block=False,
             evt_handlers=[
-                (evt.EVT_CONN_OPEN, _disable_nagle),
+                (evt.EVT_CONN_OPEN, service.disable_nagle),
                 (evt.EVT_CONN_CLOSE, _drop_unfinished),
                 (evt.EVT_PDU_RECV, _limit_message, [most_bytes]),
                 (evt.EVT_REJECTED, _log_rejection, [ae]),
@@ -214,7 +199,7 @@ def _read_header(path: Path, encoded: DataSetBytes) -> Dataset:
         try:
             if syntax == DeflatedExplicitVRLittleEndian:
                 inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-                body = io.BytesIO(inflate.decompress(file.read(), _MOST_HEADER_BYTES))
+                body = io.BytesIO(inflate.decompress(file.read(_MOST_HEADER_BYTES), _MOST_HEADER_BYTES))
             header = read_dataset(
                 body,
                 syntax.is_implicit_VR,
@@ -250,21 +235,17 @@ def _answer(status: int, comment: str = "", peer: str = "") -> Dataset:
     return answer
 
 
-def _serve_as_storage(uid: str, number: int) -> None:
+def _serve_as_storage(sop_class_uid: str, number: int) -> None:
     """Give a configured SOP class that pynetdicom does not know the Storage service.
 
     Accepted without a service, it would make pynetdicom abort the whole association on the first object.
     """
-    if uid_to_service_class(uid) is not StorageServiceClass:
-        register_uid(uid, f"ConfiguredStorage{number}", StorageServiceClass)
+    if uid_to_service_class(sop_class_uid) is not StorageServiceClass:
+        register_uid(sop_class_uid, f"ConfiguredStorage{number}", StorageServiceClass)
 
 
 def _handle_echo(_event: Event) -> int:
     return SUCCESS
-
-
-def _disable_nagle(event: Event) -> None:
-    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _limit_message(event: Event, most_bytes: int) -> None:

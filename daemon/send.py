@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import logging
-import socket
 import threading
 from collections.abc import Callable
 
@@ -12,7 +11,6 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.events import Event
 from pynetdicom.sop_class import Verification
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -161,7 +159,7 @@ def associate(ae_title: str, destination: Destination, sop_class_uids: set[str])
         destination.host,
         destination.port,
         ae_title=destination.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _disable_nagle)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, service.disable_nagle)],
     )
     if assoc.is_established:
         return assoc
@@ -234,7 +232,3 @@ def echo(ae_title: str, destination: Destination) -> None:
             raise PeerUnavailable(f"{destination.ae_title} did not answer C-ECHO with success")
     finally:
         assoc.release()
-
-
-def _disable_nagle(event: Event) -> None:
-    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -58,7 +58,7 @@ SELECT
   state,
   claimed_by,
   CASE state
-    WHEN 'READING' THEN 'its reader is gone; the read process puts it back: see that firstread-read runs'
+    WHEN 'READING' THEN 'its reader is gone; the read or send process puts it back: see that firstread-read runs'
     ELSE 'nobody reads it: see that firstread-read runs, and its log'
   END AS what_to_do
 FROM film
@@ -72,7 +72,7 @@ SELECT
   state,
   claimed_by,
   CASE state
-    WHEN 'SENDING' THEN 'its sender is gone; the read process puts it back: see that firstread-read runs'
+    WHEN 'SENDING' THEN 'its sender is gone; the read or send process puts it back: see that firstread-send runs'
     ELSE 'nobody sends it: see that firstread-send runs, and that the config has destination ' || destination
   END AS what_to_do
 FROM delivery

@@ -12,6 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 BUSY_TIMEOUT_SECONDS = 10
+# Seconds to connect, and milliseconds until data that nobody acknowledges end a connection (libpq 34.1.2).
+_SERVER_LIMITS = {"connect_timeout": 10, "tcp_user_timeout": 30_000}
 # One number for every process of this product that migrates the same PostgreSQL database.
 MIGRATION_LOCK = 7_311_974
 _MIGRATIONS = Path(str(files("storage.migrations")))
@@ -54,7 +56,10 @@ def open_engine(url: str, password: str | None = None) -> Engine:
         parsed = make_url(url)
         if password is not None:
             parsed = parsed.set(password=password)
-        engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+        is_local = parsed.get_backend_name() == "sqlite"
+        engine = create_engine(
+            parsed, pool_pre_ping=not is_local, connect_args={} if is_local else _SERVER_LIMITS
+        )
     except (SQLAlchemyError, ImportError) as error:
         raise DatabaseUnavailable(f"database URL not usable: {error}") from error
     if engine.dialect.name == "sqlite":

@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -11,11 +12,15 @@ def require(program: str, package: str) -> str:
     """Path of `program`, which Debian's `package` installs."""
     found = shutil.which(program) or (program if Path(program).exists() else None)
     if found is None:
-        message = f"{program} is not installed (Debian package {package})"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        missing(f"{program} is not installed (Debian package {package})")
     return found
+
+
+def missing(message: str) -> NoReturn:
+    """Skip the test, or fail it where CI=true."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def unprivileged() -> dict[str, object]:

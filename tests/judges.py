@@ -1,15 +1,19 @@
 """Foreign programs that judge our objects. A missing one skips the test; where CI is true it fails."""
 
 import html
-import os
 import re
-import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pytest
+import foreign
 
+PACKAGES = {
+    "dciodvfy": "dicom3tools",
+    "dcentvfy": "dicom3tools",
+    "dsr2html": "dcmtk",
+    "java": "default-jre-headless",
+}
 JARS = Path("/usr/share/java")
 # PixelMed's templates are larger than the limits that Java puts on XPath.
 JAVA = [
@@ -34,8 +38,7 @@ def dcentvfy_errors(*paths: Path) -> list[str]:
 
 def pixelmed_errors(*paths: Path) -> dict[str, list[str]]:
     """What PixelMed finds wrong in the content of reports, by file name; each takes seconds to start."""
-    if not (JARS / "pixelmed.jar").exists():
-        _missing("pixelmed.jar")
+    foreign.require(str(JARS / "pixelmed.jar"), "libpixelmed-java")
     with ThreadPoolExecutor(2) as pool:
         answers = pool.map(lambda path: _run([*JAVA, str(path)]), paths)
     errors = {}
@@ -62,13 +65,6 @@ def _errors(answer: str) -> list[str]:
 
 
 def _run(command: list[str]) -> str:
-    if shutil.which(command[0]) is None:
-        _missing(command[0])
+    foreign.require(command[0], PACKAGES[command[0]])
     done = subprocess.run(command, capture_output=True, timeout=120, check=False)
     return (done.stdout + done.stderr).decode("utf-8", "replace")
-
-
-def _missing(judge: str) -> None:
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{judge} is not installed")
-    pytest.skip(f"{judge} is not installed")

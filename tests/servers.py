@@ -92,7 +92,7 @@ class Orthanc:
 
 
 @contextlib.contextmanager
-def orthanc() -> Iterator[Orthanc]:
+def orthanc(**settings_of_test: object) -> Iterator[Orthanc]:
     """A new, empty Orthanc with its DICOMweb plug-in; ended, and waited for, afterwards."""
     program = foreign.require("/usr/sbin/Orthanc", "orthanc")
     plugin = foreign.require("/usr/share/orthanc/plugins/libOrthancDicomWeb.so", "orthanc-dicomweb")
@@ -101,7 +101,7 @@ def orthanc() -> Iterator[Orthanc]:
     settings = {
         "Name": "PACS", "DicomAet": "PACS", "DicomPort": dicom_port, "HttpPort": http_port,
         "StorageDirectory": str(folder), "IndexDirectory": str(folder), "Plugins": [plugin],
-        "RemoteAccessAllowed": False, "AuthenticationEnabled": False,
+        "RemoteAccessAllowed": False, "AuthenticationEnabled": False, **settings_of_test,
     }  # fmt: skip
     (folder / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
     try:

@@ -1,13 +1,11 @@
 """Temperature, calibration error and thresholds, by hand."""
 
-import csv
 import json
 import shutil
 
 import numpy as np
 import pytest
-from conftest import chest_pixels
-from PIL import Image
+from collection import make_collection
 from scipy.special import softmax
 
 from model import calibration
@@ -79,23 +77,14 @@ def test_a_label_without_half_of_the_score_is_never_said():
 
 def test_a_finished_version_is_calibrated_and_knows_its_training_films(tmp_path):
     version = shutil.copytree(VERSIONS / "gao-2020", tmp_path / "version")
-    rng = np.random.default_rng(8)
-    lines = [("file", "label", "group_id", "source", "fold")]
-    for i in range(48):
-        picture = (chest_pixels(120, 110) // 16 * rng.uniform(0.5, 1) + rng.normal(0, 9, (120, 110))).clip(0)
-        Image.fromarray(picture.astype(np.uint8)).save(tmp_path / f"{i}.png")
-        label = ("normal", "bacterial", "viral", "covid19")[i % 4]
-        source = "raddb" if i % 12 == 11 else "kaggle"
-        lines.append((f"{i}.png", label, str(i), source, (0, 1, 7, 7, 8)[i % 5]))
-    with (tmp_path / "manifest.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(lines)
-    found = finish(version, tmp_path / "manifest.csv", tmp_path)
+    films = make_collection(tmp_path)
+    found = finish(version, films, tmp_path)
     assert found == json.loads((version / "manifest.json").read_text())
     assert set(found["figures"]) == {"test_folds", "held_out_sources"}
-    assert found["figures"]["held_out_sources"]["n"] == 4
+    assert found["figures"]["held_out_sources"]["n"] == 8
     assert "ci95" in found["figures"]["test_folds"]
     for step in ("step1", "step2"):
         assert 0.05 <= found["temperature"][step] <= 20
         assert 0.5 <= found["thresholds"][step] <= 1
     assert Reader(version, 1).model.name == "gao-2020"
-    assert finish(version, tmp_path / "manifest.csv", tmp_path)["thresholds"] == found["thresholds"]
+    assert finish(version, films, tmp_path)["thresholds"] == found["thresholds"]

@@ -73,11 +73,17 @@ def test_the_figures_come_as_one_json_object(collection, capsys):
 
 
 def test_the_figures_come_as_a_table(collection, capsys):
-    assert evaluate(collection, "--folds", "8", "--sources", "north") == 0
+    assert evaluate(collection, "--folds", "7", "8", "--sources", "north,south") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("gao-2020 ")
-    assert lines[1].startswith("1 films of north, folds [8]: 0 refused")
+    assert lines[1].startswith("4 films of north, south, folds [7, 8]: 1 refused")
     assert any(line.startswith("  by source") for line in lines)
+
+
+def test_sources_may_be_parted_by_blanks_or_commas(collection, capsys):
+    for sources in (["north", "south"], ["north,south"]):
+        assert evaluate(collection, "--sources", *sources) == 0
+        assert "4 films of north, south, folds all" in capsys.readouterr().out
 
 
 def test_no_film_to_judge_is_told_in_a_line(collection, capsys):

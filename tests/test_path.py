@@ -1,6 +1,7 @@
 """The whole path between programs that are not ours: DCMTK's storescu, the node, Orthanc as the PACS."""
 
 import subprocess
+from pathlib import Path
 
 import foreign
 import pydicom
@@ -13,22 +14,25 @@ from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage
 RESULTS = {SecondaryCaptureImageStorage, Comprehensive3DSRStorage}
 
 
+def storescu(path, port, called):
+    """Send a file as DCMTK does."""
+    program = foreign.require("storescu", "dcmtk")
+    subprocess.run(
+        [program, "-aet", "MODALITY", "-aec", called, "127.0.0.1", str(port), path],
+        check=True,
+        env={"TCP_NODELAY": "1"},
+    )
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory, rg1_path):
     """RG1 stored at Orthanc and sent to the node by storescu; yields Orthanc, node and study UID."""
-    storescu = foreign.require("storescu", "dcmtk")
     with servers.orthanc() as orthanc:
         node = Node(tmp_path_factory.mktemp("node"), {"pacs": orthanc.dicom_port})
 
-        def send(port, called):
-            subprocess.run(
-                [storescu, "-aet", "MODALITY", "-aec", called, "127.0.0.1", str(port), rg1_path],
-                check=True, env={"TCP_NODELAY": "1", "DCMDICTPATH": "/usr/share/libdcmtk17/dicom.dic"},
-            )  # fmt: skip
-
-        send(orthanc.dicom_port, "PACS")
+        storescu(rg1_path, orthanc.dicom_port, "PACS")
         with node.running("run"):
-            send(node.port, "FIRSTREAD")
+            storescu(rg1_path, node.port, "FIRSTREAD")
             node.wait_for_ends(1)
         yield orthanc, node, str(pydicom.dcmread(rg1_path, stop_before_pixels=True).StudyInstanceUID)
         node.engine.dispose()
@@ -85,3 +89,18 @@ def test_the_node_knows_that_orthanc_took_both(study):
         ("SC", "SENT", 0),
         ("SR", "SENT", 0),
     ]
+
+
+def test_orthanc_with_the_script_of_etc_sends_films_on_and_gets_results_without_a_loop(tmp_path, rg1_path):
+    script = Path(__file__).parents[1] / "etc" / "orthanc.lua"
+    port = servers.free_port()
+    with servers.orthanc(
+        LuaScripts=[str(script)], DicomModalities={"firstread": ["FIRSTREAD", "127.0.0.1", port]}
+    ) as orthanc:
+        node = Node(tmp_path, {"pacs": orthanc.dicom_port}, tables={"node": {"port": port}})
+        with node.running("run"):
+            storescu(rg1_path, orthanc.dicom_port, "PACS")
+            node.wait_for_ends(1)
+            servers.wait_until(lambda: len(get(f"{orthanc.url}/instances")) == 3)
+        assert [row.calling_ae_title for row in node.films()] == ["PACS"]
+        node.engine.dispose()

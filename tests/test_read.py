@@ -19,6 +19,10 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
     generate_uid,
 )
+from sqlalchemy import select
+
+from storage import database
+from storage.tables import event
 
 RESULTS = (SecondaryCaptureImageStorage, Comprehensive3DSRStorage)
 
@@ -160,6 +164,19 @@ def test_killed_decoders_cost_no_film_and_no_reader(tmp_path, pacs):
     node.engine.dispose()
 
 
+def test_decoders_killed_while_idle_are_replaced(tmp_path, pacs):
+    node = Node(tmp_path, {"pacs": pacs.port})
+    with node.running("receive", "read") as [_, reader]:
+        killed = workers_of(reader.pid)
+        for worker in killed:
+            kill(worker)
+        node.store(real_film("RG1_J2KI.dcm"))
+        servers.wait_until(lambda: [row.state for row in node.films()] == ["READ"], 60)
+        assert killed
+        assert reader.poll() is None
+    node.engine.dispose()
+
+
 # pynetdicom leaves the socket of a refused connection, here to a receiver just killed, to the collector.
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("role", ["receive", "read", "send"])
@@ -201,6 +218,19 @@ def test_stopping_the_node_finishes_what_is_in_hand(tmp_path, pacs):
         servers.wait_until(lambda: any(row.state == "READING" for row in node.films()))
     assert "READING" not in {row.state for row in node.films()}
     assert "SENDING" not in {row.state for row in node.deliveries()}
+    node.engine.dispose()
+
+
+def test_two_readers_share_the_queue_of_one_postgresql(tmp_path, pacs, postgresql_url):
+    node = Node(tmp_path, {"pacs": pacs.port}, servers.fresh_database(postgresql_url))
+    with node.running("receive", "read", "read", "send"):
+        node.store(*[real_film("RG1_J2KI.dcm") for _ in range(40)])
+        rows = node.wait_for_ends(40, 90)
+    assert {(row.state, row.attempts) for row in rows} == {("READ", 1)}
+    assert len({result.SOPInstanceUID for result in pacs.received}) == len(pacs.received) == 80
+    with database.reading(node.engine) as connection:
+        claims = connection.execute(select(event.c.who).where(event.c.to_state == "READING").distinct())
+        assert len(claims.all()) == 2
     node.engine.dispose()
 
 

@@ -14,7 +14,8 @@ import servers
 from conftest import make_film
 from node import Node
 
-from daemon import cli, supervise
+from daemon import cli, config, supervise
+from daemon.config_file import BadConfig
 
 UNITS = Path(__file__).parents[1] / "systemd"
 ROLES = ("receive", "read", "send")
@@ -88,6 +89,12 @@ def test_every_loosened_line_says_why(role):
     loosened = [number for number, line in enumerate(lines) if re.match(r"\w+=(no|all)$", line)]
     assert all(lines[number - 1].startswith("# Loosened: ") for number in loosened)
     assert role == "read" or not loosened
+
+
+def test_longest_film_timeout_that_the_config_takes_ends_before_the_watchdog():
+    minutes = int(settings("read")["WatchdogSec"].removesuffix("min"))
+    with pytest.raises(BadConfig):
+        config.parse({"model": {"film_timeout_seconds": minutes * 60 - 30}}, "source")
 
 
 class Manager:

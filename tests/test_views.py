@@ -73,6 +73,11 @@ def send(engine, state: DeliveryState, status: int | None, reason: str, at: date
     deliveries.finish(engine, one, "send-pacs@host:2", state, at, status, reason)
 
 
+def just_now() -> datetime.datetime:
+    """For what the views hold against their own clock; NOW is from when the tests were collected."""
+    return datetime.datetime.now(datetime.UTC)
+
+
 def local(at: datetime.datetime) -> str:
     """How the views write a time."""
     return at.astimezone(ZoneInfo(ZONE)).strftime("%Y-%m-%d %H:%M:%S")
@@ -92,11 +97,12 @@ def test_job_tail_has_the_last_fifty_moves_newest_last(engine, admin):
 
 
 def test_job_today_counts_the_results_of_each_film(engine, admin):
-    enqueue(engine, 1, NOW - datetime.timedelta(days=2))
-    job = enqueue(engine, 2)
+    today = just_now()
+    enqueue(engine, 1, today - datetime.timedelta(days=2))
+    job = enqueue(engine, 2, today)
     assert admin("SELECT * FROM job_today") == [
         {
-            "received_at": local(NOW), "job": str(job), "calling_ae_title": "MODALITY",
+            "received_at": local(today), "job": str(job), "calling_ae_title": "MODALITY",
             "accession_number": "A2", "state": "QUEUED", "decision": "", "reason": "",
             "results_sent": "0", "results_waiting": "0", "results_failed": "0",
         }
@@ -104,18 +110,20 @@ def test_job_today_counts_the_results_of_each_film(engine, admin):
 
 
 def test_job_today_tells_sent_from_waiting_and_failed(engine, admin):
-    read(engine, 1, "SC", "SR", "PR")
-    send(engine, DeliveryState.SENT, 0, "")
-    send(engine, DeliveryState.FAILED, 0xA900, "status 0xA900")
+    today = just_now()
+    read(engine, 1, "SC", "SR", "PR", at=today)
+    send(engine, DeliveryState.SENT, 0, "", today)
+    send(engine, DeliveryState.FAILED, 0xA900, "status 0xA900", today)
     (row,) = admin("SELECT decision, results_sent, results_waiting, results_failed FROM job_today")
     assert list(row.values()) == ["normal", "1", "1", "1"]
 
 
 def test_nothing_is_stuck_that_is_claimed_or_not_yet_due(engine, admin):
-    enqueue(engine, 1)
-    films.claim(engine, "read@host:1", 1, EARLIER, NOW + datetime.timedelta(minutes=5))
-    read(engine, 2, "SC", at=NOW - datetime.timedelta(minutes=9))
-    enqueue(engine, 3, NOW - datetime.timedelta(minutes=9))
+    not_yet_due = just_now() - datetime.timedelta(minutes=9)
+    enqueue(engine, 1, EARLIER)
+    films.claim(engine, "read@host:1", 1, EARLIER, just_now() + datetime.timedelta(minutes=5))
+    read(engine, 2, "SC", at=not_yet_due)
+    enqueue(engine, 3, not_yet_due)
     assert admin("SELECT * FROM stuck") == []
 
 

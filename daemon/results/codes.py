@@ -26,6 +26,11 @@ PRESENT = CodedConcept("52101004", "SCT", "Present")
 ABSENT = CodedConcept("272519000", "SCT", "Absent")
 UNDETERMINED = CodedConcept("373068000", "SCT", "Undetermined")
 
+NORMALITY = CodedConcept("121402", "DCM", "Normality")
+NORMAL = CodedConcept("17621005", "SCT", "Normal")
+ABNORMAL = CodedConcept("263654008", "SCT", "Abnormal")
+NORMALITY_UNDETERMINED = CodedConcept("371934000", "SCT", "Normality Undetermined")
+
 REPORT_TITLE = CodedConcept("126000", "DCM", "Imaging Measurement Report")
 ENGLISH = CodedConcept("en", "RFC5646", "English")
 DEVICE = CodedConcept("121007", "DCM", "Device")

@@ -136,6 +136,8 @@ def _group(
         outline = region(reading.activation, header.Rows, header.Columns)
     step = reading.step1 if number == 1 else reading.step2
     evaluations = [sr.QualitativeEvaluation(codes.DECISION, _decision(reading.decision, label))]
+    if label == "normal":
+        evaluations.append(sr.QualitativeEvaluation(codes.NORMALITY, _normality(reading.decision)))
     if label == "other virus":
         evaluations.append(sr.QualitativeEvaluation(codes.MODEL_CLASS, codes.OTHER_VIRUS))
     identifier = f"Step {number}: {label}"
@@ -184,6 +186,13 @@ def _decision(decision: Decision, label: str) -> sr.CodedConcept:
         return codes.UNDETERMINED
     said = label == decision or (label == Decision.VIRAL and decision in refined)
     return codes.PRESENT if said else codes.ABSENT
+
+
+def _normality(decision: Decision) -> sr.CodedConcept:
+    """What the decision says of the film as a whole (PS3.16 CID 242)."""
+    if decision.indeterminate:
+        return codes.NORMALITY_UNDETERMINED
+    return codes.NORMAL if decision is Decision.NORMAL else codes.ABNORMAL
 
 
 def _add_film_descriptors(root: Dataset, film: Dataset) -> None:

@@ -1,7 +1,7 @@
 """The films that judge a version: rows of a manifest, and the way of each through the node's own door."""
 
 import csv
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 from model.preprocess import network_input
 from model.reader import PreparedFilm, prepare
 from model.scope import ScopeRules
-from model.training.films import LabelledFilm, read_picture
+from model.training.films import LabelledFilm, read_picture, sample, select, without_groups_of
 
 
 class NoFilms(ValueError):
@@ -76,6 +76,30 @@ def read_films(
     if not films:
         raise NoFilms(f"{manifest_csv}: found no film in folds {folds} of sources {sources}")
     return films
+
+
+def split(films: Sequence[JudgedFilm], recipe: Mapping) -> dict[str, list[JudgedFilm]]:
+    """The films of each side of a version, as its training parted them.
+
+    Parameters
+    ----------
+    films : sequence of JudgedFilm
+        All of the set.
+    recipe : mapping
+        ``model.toml``.
+
+    Returns
+    -------
+    dict
+        train, validate, test and held_out; no patient of the last is in the others.
+    """
+    sources, folds = recipe["sources"], recipe["folds"]
+    held_out = select(films, sources["held_out"])
+    own = without_groups_of(select(films, sources["train"]), held_out)
+    sides = {side: select(own, sources["train"], folds[side]) for side in ("train", "validate", "test")}
+    if "sample" in recipe:
+        sides["train"] = sample(sides["train"], recipe["sample"]["films"], recipe["sample"]["seed"])
+    return sides | {"held_out": held_out}
 
 
 def prepare_file(path: Path, input_size: int) -> PreparedFilm:

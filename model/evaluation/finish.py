@@ -11,9 +11,8 @@ from model import unlike
 from model.calibration import fit_temperature, operating_threshold
 from model.evaluation.answers import CLASSES, Judged, judge
 from model.evaluation.evaluate import BATCH_SIZE, evaluate
-from model.evaluation.films import read_films
+from model.evaluation.films import read_films, split
 from model.reader import Reader
-from model.training.films import sample, select, without_groups_of
 from model.weights import STEPS, read_recipe
 
 logger = logging.getLogger(__name__)
@@ -54,14 +53,8 @@ def finish(version_dir: Path, manifest_csv: Path, root: Path) -> dict:
     bare = {name: manifest[name] for name in manifest if name not in ("temperature", "unlike", "figures")}
     _write(version_dir, bare | {"thresholds": dict.fromkeys(STEPS, 0.0)})
     reader = Reader(version_dir, BATCH_SIZE)
-    films = read_films(manifest_csv)
-    own = without_groups_of(films, select(films, recipe["sources"]["held_out"]))
-    sides = {
-        side: select(own, recipe["sources"]["train"], recipe["folds"][side]) for side in ("train", "validate")
-    }
-    if "sample" in recipe:
-        sides["train"] = sample(sides["train"], recipe["sample"]["films"], recipe["sample"]["seed"])
-    train, validate = (judge(reader, side, root) for side in sides.values())
+    sides = split(read_films(manifest_csv), recipe)
+    train, validate = (judge(reader, sides[side], root) for side in ("train", "validate"))
     manifest = bare | calibrated(validate, recipe)
     known = unlike.fit(train.features, train.truth, validate.features)
     _write(version_dir, manifest | {"unlike": unlike.save(known, version_dir)})

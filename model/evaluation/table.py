@@ -1,4 +1,6 @@
-"""The figures of an evaluation for a person at a terminal."""
+"""The figures of an evaluation for a person at a terminal, and tables of Markdown."""
+
+from collections.abc import Iterable, Sequence
 
 OVERALL = {
     "accuracy": "accuracy",
@@ -76,3 +78,9 @@ def _part(found: dict) -> str:
     name = "covid19_against_normal"
     accuracy = shown(found["accuracy"], intervals["accuracy"])
     return f"{accuracy:20} {shown(found['auc'][name], intervals['auc'][name])}"
+
+
+def markdown_table(head: Sequence, rows: Iterable[Sequence]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
