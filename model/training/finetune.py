@@ -131,7 +131,7 @@ def finetune(
         return batches_of(pixels, allowed, drawn, changed, seed, number)
 
     for number, cycle in enumerate(limits["cycles"], start=1):
-        _compile(network, limits, cycle["epochs"], cycle["learning_rate"])
+        _compile(network, limits, cycle["learning_rate"], cycle["rate_falls_until"])
         patient = {"epochs": cycle["epochs"], "patience": cycle["epochs"]}
         trained = run(network, epoch_of, validation, patient, seed=seed, keep=keep / f"cycle{number}")
         network = trained.network
@@ -141,11 +141,11 @@ def finetune(
     return Trained(network, curves)
 
 
-def _compile(network: keras.Model, limits: dict, epochs: int, learning_rate: float) -> None:
+def _compile(network: keras.Model, limits: dict, learning_rate: float, last_epoch: int) -> None:
     """Give the network its losses, and a learning rate that rises in one epoch and falls by a cosine."""
     batches = limits["films_per_epoch"] // limits["batch_size"]
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, (epochs - 1) * batches, warmup_target=learning_rate, warmup_steps=batches
+        0.0, (last_epoch - 1) * batches, warmup_target=learning_rate, warmup_steps=batches
     )
     network.compile(
         keras.optimizers.AdamW(rate, weight_decay=limits["weight_decay"]),
