@@ -58,7 +58,7 @@ class Node:
 class Model:
     """Table ``[model]``: what reads, and how hard it tries."""
 
-    version: str = "gao-2020"
+    version: str = "firstread-1"
     batch_size: Annotated[int, Field(ge=1, le=256)] = 16
     decoders: Count = 2
     # Below WatchdogSec of the read unit: a film on its own is one pass of the loop.

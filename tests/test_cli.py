@@ -15,6 +15,8 @@ import servers
 from node import Node
 from sqlalchemy import text
 
+from daemon.config import Config
+from model.weights import VERSIONS, available, open_version
 from storage import database, deliveries, films
 from storage.deliveries import NewDelivery
 from storage.films import ReceivedFilm
@@ -224,7 +226,8 @@ def test_password_file_that_is_not_there_is_named(verb, tmp_path):
 @pytest.mark.parametrize("verb", ["run", "read"])
 def test_model_version_that_is_not_there_ends_the_command_before_anything_started(verb, tmp_path):
     node = Node(tmp_path, tables={"model": {"version": "absent"}})
-    assert complaint(node, verb) == "found no model version 'absent', expected one of gao-2020"
+    known = ", ".join(available())
+    assert complaint(node, verb) == f"found no model version 'absent', expected one of {known}"
     assert not servers.accepts(node.port)
 
 
@@ -240,7 +243,9 @@ def spoilt(node, tmp_path):
             node.command(verb), cwd=copy, env=environment, capture_output=True, text=True, check=False
         )
 
-    run.weights = copy / "model" / "versions" / "gao-2020" / "step2.weights.h5"
+    run.weights = (
+        copy / "model" / open_version(Config().model.version).weights[-1].relative_to(VERSIONS.parent)
+    )
     return run
 
 
