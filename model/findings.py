@@ -38,12 +38,15 @@ class ModelVersion:
         SHA-256 over all weight files of the version, hexadecimal.
     method : str
         How the activation is made, in words for the *Derivation Description*.
+    cells : tuple of int
+        Rows and columns of places that the network tells apart: no activation is finer, whatever its grid.
     """
 
     name: str
     version: str
     weights_sha256: str
     method: str
+    cells: tuple[int, int]
 
 
 @dataclass(frozen=True)

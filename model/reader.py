@@ -124,7 +124,7 @@ class Reader:
     version_name : str or Path
         Name of a version (`model.weights.available`), or the Path of a folder with one.
     batch_size : int
-        Films the network takes in one call.
+        Most films that the network takes in one call.
 
     Attributes
     ----------
@@ -142,7 +142,11 @@ class Reader:
         version = open_version(version_name)
         network = import_module(f"model.networks.{version.recipe['network']}")  # TensorFlow loads here
         self.model = ModelVersion(
-            version.recipe["name"], version.recipe["version"], version.weights_sha256, network.METHOD
+            version.recipe["name"],
+            version.recipe["version"],
+            version.weights_sha256,
+            network.METHOD,
+            network.CELLS,
         )
         self.input_size: int = version.recipe["input_size"]
         self._batch_size = batch_size
@@ -151,8 +155,9 @@ class Reader:
         self._temperatures = version.manifest.get("temperature", {})
         self._known = open_known(version.folder, version.manifest)
         loaded = network.load(version.weights, [len(labels) for labels in self._labels.values()])
-        self._network = network.answering(loaded, batch_size)
-        self._none = self._call(np.zeros((0, self.input_size, self.input_size, 3), np.float32))
+        self._network = network.answering(loaded)
+        warm_up = self._call(np.zeros((1, self.input_size, self.input_size, 3), np.float32))
+        self._none = tuple(array[:0] for array in warm_up)
 
     def read(self, films: Sequence[PreparedFilm]) -> list[Reading]:
         """Answer any number of films; a film's answer does not depend on the others.
@@ -227,14 +232,13 @@ class Reader:
         return Answers(*(np.concatenate(arrays) for arrays in zip(*batches, strict=True)))
 
     def _call(self, inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        """The fields of `Answers` for at most one batch; filled up to the one size that is traced."""
-        padding = ((0, self._batch_size - len(inputs)), (0, 0), (0, 0), (0, 0))
-        logits, activations, features = self._network(np.pad(inputs, padding))
+        """The fields of `Answers` for at most one batch."""
+        logits, activations, features = self._network(inputs)
         answers = [array.numpy() for array in (*logits, features, *activations)]
         # The network's ReLU turns a NaN of the input into a plain 0, so the input is looked at too.
         if not all(np.isfinite(numbers).all() for numbers in (inputs, *answers)):
             raise ValueError("found NaN or infinity in the network's input or answer, expected numbers")
-        return tuple(array[: len(inputs)] for array in answers)
+        return tuple(answers)
 
     def _reading(
         self,

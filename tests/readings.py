@@ -4,7 +4,7 @@ import numpy as np
 
 from model.findings import STEP1_LABELS, STEP2_LABELS, Decision, ModelVersion, Reading, StepScores, decide
 
-MODEL = ModelVersion("example-1", "0.0.0", "0123456789ab" + "0" * 52, "class activation mapping")
+MODEL = ModelVersion("example-1", "0.0.0", "0123456789ab" + "0" * 52, "class activation mapping", (8, 8))
 
 
 def blob(row: float = 4.0, column: float = 6.0) -> np.ndarray:

@@ -85,7 +85,7 @@ def test_the_film_stays_visible_below_the_activation_and_untouched_away_from_it(
 
 
 def test_a_long_model_name_is_not_cut_off():
-    model = type(readings.MODEL)("a-model-with-a-name-of-" + "m" * 40, "10.20.30", "f" * 64, "method")
+    model = type(readings.MODEL)("a-model-with-a-name-of-" + "m" * 40, "10.20.30", "f" * 64, "method", (8, 8))
     reading = readings.make_reading((0.9, 0.05, 0.05), model=model)
     drawn = picture.draw(display(520, 500), reading, NOW, 1024)
     assert not drawn[-60:, :20].any()

@@ -86,7 +86,7 @@ def has_region(reading: Reading) -> bool:
 
 def grid_text(reading: Reading) -> str:
     """How coarse the activation is: no contour is finer than its cells."""
-    rows, columns = reading.activation.shape
+    rows, columns = reading.model.cells
     return f"from {columns} x {rows} cells"
 
 

@@ -13,6 +13,7 @@ INPUT_SIZE = 208
 BORDER = 8  # rows and columns left out on each side: markers, collimator edges and captions stand there
 SEEN = INPUT_SIZE - 2 * BORDER
 CELL = 32  # pixels of the input to one place of the last features
+CELLS = (6, 6)
 METHOD = (
     "CAM: the class's weights times the last 6x6x1280 features, exact for global average pooling, "
     "mean over the film and its mirror image"
@@ -123,7 +124,7 @@ def seen(images: tf.Tensor) -> tf.Tensor:
     return tf.repeat(2 * inner[..., tf.newaxis] - 1, 3, axis=-1)
 
 
-def answering(network: keras.Model, batch_size: int) -> Callable[[tf.Tensor], tuple]:
+def answering(network: keras.Model) -> Callable[[tf.Tensor], tuple]:
     """One traced call that gives logits, the activation of every class, and features, for both steps.
 
     Behind the global average stands nothing but a linear layer, so the class activation is exact: its mean
@@ -133,16 +134,14 @@ def answering(network: keras.Model, batch_size: int) -> Callable[[tf.Tensor], tu
     ----------
     network : keras.Model
         From `build`.
-    batch_size : int
-        Films in each call; a call with another number is refused, so that there is one trace only.
 
     Returns
     -------
     callable
-        (batch_size, 208, 208, 3) float32 to three: for each step logits, (batch_size, outputs) float32; for
-        each step activations over the whole film, (batch_size, outputs, 26, 26) float32, 0 to 1, the share
+        (n, 208, 208, 3) float32 to three: for each step logits, (n, outputs) float32; for
+        each step activations over the whole film, (n, outputs, 26, 26) float32, 0 to 1, the share
         of the map's own maximum, all 0 where nothing speaks for the class and in the border; and the pooled
-        features, (batch_size, 1280) float32.
+        features, (n, 1280) float32.
 
     References
     ----------
@@ -151,7 +150,7 @@ def answering(network: keras.Model, batch_size: int) -> Callable[[tf.Tensor], tu
     places = keras.Model(network.inputs, network.get_layer("head_relu").output)
     heads = [network.get_layer(name) for name in network.output_names]
 
-    @tf.function(input_signature=[tf.TensorSpec((batch_size, INPUT_SIZE, INPUT_SIZE, 3), tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec((None, INPUT_SIZE, INPUT_SIZE, 3), tf.float32)])
     def answer(images: tf.Tensor) -> tuple:
         films = seen(images)
         features = places(films, training=False)  # (n, 6, 6, 1280)

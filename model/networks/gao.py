@@ -10,6 +10,7 @@ from model.networks.devices import share_gpu_memory
 
 INPUT_SIZE = 64
 LAST_FEATURES = "features3"
+CELLS = (8, 8)
 METHOD = "HiResCAM: gradient times activation at the last pooled 8x8x128 features"
 
 
@@ -75,7 +76,7 @@ def _answer(network: keras.Model, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     return logits, tf.math.divide_no_nan(activation, peak), penultimate
 
 
-def answering(networks: Sequence[keras.Model], batch_size: int) -> Callable[[tf.Tensor], tuple]:
+def answering(networks: Sequence[keras.Model]) -> Callable[[tf.Tensor], tuple]:
     """One traced call that gives logits, the activation of every class, and features, for every step.
 
     The activation is HiResCAM: the head is a flatten and dense layers, so gradient times activation, summed
@@ -85,16 +86,14 @@ def answering(networks: Sequence[keras.Model], batch_size: int) -> Callable[[tf.
     ----------
     networks : sequence of keras.Model
         One for each step, from `build`.
-    batch_size : int
-        Films in each call; a call with another number is refused, so that there is one trace only.
 
     Returns
     -------
     callable
-        (batch_size, 64, 64, 3) float32 to three tuples: for each step logits, (batch_size, outputs) float32,
-        and for each step activations, (batch_size, outputs, 8, 8) float32, 0 to 1, the share of the map's own
+        (n, 64, 64, 3) float32 to three tuples: for each step logits, (n, outputs) float32,
+        and for each step activations, (n, outputs, 8, 8) float32, 0 to 1, the share of the map's own
         maximum, all 0 where nothing speaks for the class; and last the penultimate features of all steps
-        side by side, (batch_size, 128 * steps) float32.
+        side by side, (n, 128 * steps) float32.
 
     References
     ----------
@@ -103,7 +102,7 @@ def answering(networks: Sequence[keras.Model], batch_size: int) -> Callable[[tf.
     """
 
     @tf.function(
-        input_signature=[tf.TensorSpec((batch_size, INPUT_SIZE, INPUT_SIZE, 3), tf.float32)],
+        input_signature=[tf.TensorSpec((None, INPUT_SIZE, INPUT_SIZE, 3), tf.float32)],
     )
     def answer(images: tf.Tensor) -> tuple:
         logits, activations, penultimate = zip(*(_answer(n, images) for n in networks), strict=True)
