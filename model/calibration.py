@@ -126,10 +126,11 @@ def operating_threshold(
     allowed = int((1 - point["sensitivity"]) * ill.sum() + 1e-9)  # 0.05 * 20 is a little less than 1
     wanted = missed[allowed] if len(missed) > allowed else 0.0
     most = np.quantile(leading, point["unanswered"])
-    # Rounded up, so that the film at the edge is below it.
-    threshold = max(LEAST_THRESHOLD, np.floor(min(wanted, most) * 1e4 + 1) / 1e4)
+    # Whole hundredths, which results show as whole numbers: above the film at the edge of sensitivity, but not
+    # above the edge of what may go unanswered.
+    threshold = max(LEAST_THRESHOLD, min(np.floor(wanted * 100 + 1), np.floor(most * 100)) / 100)
     return {
-        "threshold": round(float(min(threshold, 1.0)), 4),
+        "threshold": round(float(threshold), 2),
         "sensitivity": round(1 - float((missed >= threshold).sum() / max(ill.sum(), 1)), 4),
         "unanswered": round(float((leading < threshold).mean()), 4),
     }
