@@ -38,9 +38,11 @@ def configure_logging() -> None:
     )
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     warnings.simplefilter("ignore")
-    for name in ("pydicom", "alembic", "apscheduler"):
+    for name in ("pydicom", "highdicom", "alembic", "apscheduler"):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    # TensorFlow's own lines go past logging; from here on it tells errors alone.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def now() -> datetime.datetime:
