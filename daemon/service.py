@@ -41,8 +41,6 @@ def configure_logging() -> None:
     for name in ("pydicom", "highdicom", "alembic", "apscheduler"):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
-    # TensorFlow's own lines go past logging; from here on it tells errors alone.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def now() -> datetime.datetime:

@@ -128,7 +128,8 @@ def operating_threshold(
     most = np.quantile(leading, point["unanswered"])
     # Whole hundredths, which results show as whole numbers: above the film at the edge of sensitivity, but not
     # above the edge of what may go unanswered.
-    threshold = max(LEAST_THRESHOLD, min(np.floor(wanted * 100 + 1), np.floor(most * 100)) / 100)
+    hundredths = min(np.floor(wanted * 100 + 1), np.floor(most * 100))
+    threshold = max(LEAST_THRESHOLD, hundredths / 100)
     return {
         "threshold": round(float(threshold), 2),
         "sensitivity": round(1 - float((missed >= threshold).sum() / max(ill.sum(), 1)), 4),
