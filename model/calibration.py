@@ -126,8 +126,8 @@ def operating_threshold(
     allowed = int((1 - point["sensitivity"]) * ill.sum() + 1e-9)  # 0.05 * 20 is a little less than 1
     wanted = missed[allowed] if len(missed) > allowed else 0.0
     most = np.quantile(leading, point["unanswered"])
-    # Whole hundredths, which results show as whole numbers: above the film at the edge of sensitivity, but not
-    # above the edge of what may go unanswered.
+    # Whole hundredths, which results show as whole numbers: above the film at the edge of sensitivity, but
+    # not above the edge of what may go unanswered.
     hundredths = min(np.floor(wanted * 100 + 1), np.floor(most * 100))
     threshold = max(LEAST_THRESHOLD, hundredths / 100)
     return {
