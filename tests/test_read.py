@@ -1,6 +1,7 @@
 """daemon/read.py, daemon/supervise.py: real processes and films; what dies, and what must not be lost."""
 
 import contextlib
+import gc
 import os
 import random
 import signal
@@ -24,7 +25,18 @@ from sqlalchemy import select
 from storage import database
 from storage.tables import event
 
+# pynetdicom leaves the socket of a refused connection, here to a receiver just killed, to the collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
 RESULTS = (SecondaryCaptureImageStorage, Comprehensive3DSRStorage)
+
+
+@pytest.fixture(autouse=True)
+def collected():
+    """What a test leaves to the collector is collected within it, not within another module's test."""
+    yield
+    gc.collect()
 
 
 def real_film(name):
@@ -177,8 +189,6 @@ def test_decoders_killed_while_idle_are_replaced(tmp_path, pacs):
     node.engine.dispose()
 
 
-# pynetdicom leaves the socket of a refused connection, here to a receiver just killed, to the collector.
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("role", ["receive", "read", "send"])
 def test_a_killed_process_is_started_again_and_nothing_is_lost_or_doubled(tmp_path, pacs, role):
     node = Node(tmp_path, {"pacs": pacs.port}, tables={"model": {"attempts": 10}})
