@@ -5,7 +5,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, select, update
+from sqlalchemy import Connection, Engine, Row, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage import deliveries
@@ -277,12 +277,6 @@ def get(connection: Connection, job: int) -> Row[Any]:
     if row is None:
         raise NoSuchJob(f"no job {job}")
     return row
-
-
-def count_by_state(connection: Connection) -> dict[str, int]:
-    """Number of films in each state that has any."""
-    rows = connection.execute(select(film.c.state, func.count()).group_by(film.c.state)).all()
-    return {row[0]: row[1] for row in rows}
 
 
 def _leave_reading(
