@@ -67,6 +67,37 @@ def test_a_recipe_without_a_source_holds_it_out():
     assert "nih" in recipe["sources"]["train"]
 
 
+def of_two_classes(normals: list[str], covid: list[str], seed: int, shift: float):
+    """Films whose first feature tells the class, and whose second the source named south."""
+    rng = np.random.default_rng(seed)
+    labels = ["normal"] * len(normals) + ["covid19"] * len(covid)
+    source = normals + covid
+    films = judged(labels, [(0.9, 0.1, 0.0)] * len(labels), source=source)
+    features = rng.normal(size=(len(labels), 2))
+    features[:, 0] += np.array([label == "covid19" for label in labels]) * 1.0
+    features[:, 1] += np.array([name == "south" for name in source]) * shift
+    return type(films)(**(vars(films) | {"features": features}))
+
+
+def test_a_source_known_by_its_look_is_worth_less_to_a_last_layer_that_never_saw_it():
+    # All COVID-19 films but a few come from the south, so that its look stands for the class.
+    sources = ["north"] * 80 + ["east"] * 80, ["south"] * 70 + ["east"] * 10
+    trained_on = of_two_classes(*sources, seed=1, shift=6)
+    found = audit.last_layer_without_each_source(trained_on, of_two_classes(*sources, seed=2, shift=6))
+    assert set(found) == {"normal, north", "normal, east", "covid19, south", "covid19, east"}
+    south = found["covid19, south"]
+    assert (south["n"], south["against"]) == (70, 160)
+    assert south["auc"]["with"] > 0.97
+    assert 0.5 < south["auc"]["without"] < 0.9
+    assert south["ci95"]["without"][0] < south["auc"]["without"] < south["ci95"]["without"][1]
+
+
+def test_a_source_without_films_to_judge_has_no_area():
+    trained_on = of_two_classes(["north"] * 9 + ["east"] * 9, ["south"] * 9 + ["east"] * 9, seed=1, shift=0)
+    only_north = of_two_classes(["north"] * 9, ["south"] * 9, seed=2, shift=0)
+    assert audit.last_layer_without_each_source(trained_on, only_north)["covid19, east"]["auc"] is None
+
+
 @pytest.fixture
 def outlined(tmp_path):
     """Four films, of which two are outlined: the activation is looked for in these."""

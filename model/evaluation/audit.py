@@ -1,7 +1,7 @@
 """Does a version read the lungs, or where a film comes from? Tests for shortcuts.
 
-What this cannot show is how a version does without one of its sources: that takes a training of its own, from
-the recipe that `without_source` gives.
+How a version does without one of its sources is shown here for its last layer alone; for all of it that takes
+a training of its own, from the recipe that `without_source` gives.
 """
 
 import csv
@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from model.evaluation import bootstrap, metrics
@@ -30,6 +30,8 @@ LUNG = 2  # value of the lungs in a mask; 1 is an object over a lung
 BORDER = 0.1  # of each side
 ACTIVATION_LEVEL = 0.35  # of the map's maximum: what a picture shows in colour
 BATCH = 64
+PAIR = ("normal", "covid19")  # the classes that more than one training source has
+WEAK = 0.01  # inverse strength of the penalty: more features than films of some sources
 
 
 def without_source(recipe: Mapping, source: str) -> dict:
@@ -68,7 +70,7 @@ def source_from_features(judged: Judged) -> dict:
     found = {}
     for label in CLASSES:
         of_class = judged.of(label=label)
-        sources = np.array([film.source for film in of_class.films], str)
+        sources = _sources_of(of_class)
         groups = np.array([film.group for film in of_class.films], str)
         enough = [s for s in np.unique(sources) if len(set(groups[sources == s])) >= FEWEST]
         if len(enough) < 2:
@@ -121,6 +123,80 @@ def _covid_against_normal(judged: Judged) -> dict:
     point = bootstrap.auc(np.ones((1, len(films))), positive, score)[0]
     interval = bootstrap.intervals({"auc": bootstrap.auc(weights, positive, score)})
     return counts | {"auc": round(float(point), DIGITS), "ci95": interval["auc"]}
+
+
+def last_layer_without_each_source(trained_on: Judged, judged: Judged) -> dict:
+    """COVID-19 against normal by a last layer that learned from all sources but one: leave-one-source-out.
+
+    The layers before saw the source, so this is the least that leaving it out can cost.
+
+    Parameters
+    ----------
+    trained_on : Judged
+        Films the version was trained with.
+    judged : Judged
+        Films that trained nothing.
+
+    Returns
+    -------
+    dict
+        By class and source, where the class has another source to learn from: n, films of the class from this
+        source; against, films of the other class from all other training sources; and auc of a logistic
+        regression without and with the source, with ci95.
+    """
+    pair = np.isin(trained_on.truth, [CLASSES.index(label) for label in PAIR])
+    sources, truth = _sources_of(trained_on)[pair], trained_on.truth[pair]
+    features = trained_on.features[pair]
+    found = {}
+    for label in PAIR:
+        of_class = truth == CLASSES.index(label)
+        for source in sorted(set(sources[of_class])):
+            others = sources != source
+            if not (of_class & others).any():
+                continue
+            asked = _one_source_of(label, source, judged, set(sources))
+            models = {
+                "without": _covid_model(features[others], truth[others]),
+                "with": _covid_model(features, truth),
+            }
+            scores = {name: model.decision_function(judged.features[asked]) for name, model in models.items()}
+            found[f"{label}, {source}"] = _areas(judged, asked, label, scores)
+    return found
+
+
+def _one_source_of(label: str, source: str, judged: Judged, training: set[str]) -> np.ndarray:
+    """Films of the class from this source, and of the other class of `PAIR` from the other sources."""
+    (other,) = set(PAIR) - {label}
+    of = _sources_of(judged)
+    one = (judged.truth == CLASSES.index(label)) & (of == source)
+    return one | ((judged.truth == CLASSES.index(other)) & np.isin(of, list(training - {source})))
+
+
+def _covid_model(features: np.ndarray, truth: np.ndarray) -> Pipeline:
+    """A last layer of its own that parts COVID-19 from normal."""
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(C=WEAK, max_iter=2000, class_weight="balanced")
+    )
+    return model.fit(features, truth == CLASSES.index("covid19"))
+
+
+def _areas(judged: Judged, asked: np.ndarray, label: str, scores: Mapping[str, np.ndarray]) -> dict:
+    films, truth = judged.films[asked], judged.truth[asked]
+    n = int((truth == CLASSES.index(label)).sum())
+    row = {"n": n, "against": len(films) - n}
+    if not n or n == len(films):
+        return row | {"auc": None, "ci95": None}
+    weights = np.vstack([np.ones(len(films)), bootstrap.draw_weights([film.group for film in films])])
+    positive = truth == CLASSES.index("covid19")
+    draws = {name: bootstrap.auc(weights, positive, score) for name, score in scores.items()}
+    return row | {
+        "auc": {name: metrics.number(values[0]) for name, values in draws.items()},
+        "ci95": bootstrap.intervals(draws),
+    }
+
+
+def _sources_of(judged: Judged) -> np.ndarray:
+    return np.array([film.source for film in judged.films], str)
 
 
 def lung_masks(films: Sequence[JudgedFilm], root: Path) -> dict[str, np.ndarray]:
@@ -265,12 +341,14 @@ def share_inside(activation: np.ndarray, mask: np.ndarray) -> float | None:
     return float(shown[mask].sum() / shown.sum()) if shown.any() else None
 
 
-def audit(reader: Reader, judged: Judged, root: Path) -> dict:
+def audit(reader: Reader, trained_on: Judged, judged: Judged, root: Path) -> dict:
     """All tests for shortcuts.
 
     Parameters
     ----------
     reader : Reader
+    trained_on : Judged
+        Films the version was trained with.
     judged : Judged
         Films that trained nothing.
     root : Path
@@ -279,7 +357,8 @@ def audit(reader: Reader, judged: Judged, root: Path) -> dict:
     Returns
     -------
     dict
-        source_from_features, covid19_against_normal (see `subsets`), parts_of_the_film (of all outlined films
+        source_from_features, covid19_against_normal (see `subsets`), last_layer_without_each_source,
+        parts_of_the_film (of all outlined films
         and of each source that has more than one class) and activation_in_the_lungs.
     """
     films = list(judged.films)
@@ -290,6 +369,7 @@ def audit(reader: Reader, judged: Judged, root: Path) -> dict:
     return {
         "source_from_features": source_from_features(judged),
         "covid19_against_normal": subsets(judged),
+        "last_layer_without_each_source": last_layer_without_each_source(trained_on, judged),
         "parts_of_the_film": {
             "all": parts_of_the_film(reader, films, masks, root),
             **{source: parts_of_the_film(reader, of, masks, root) for source, of in of_source.items()},

@@ -40,6 +40,7 @@ def write_card(version_name: str | Path, manifest_csv: Path, root: Path, now: da
     version, reader = open_version(version_name), Reader(version_name, BATCH_SIZE)
     films = read_films(manifest_csv)
     sides = split(films, version.recipe)
+    trained_on = judge(reader, sides["train"], root)
     judged = judge(reader, sides["test"] + sides["held_out"], root)
     held_out = set(version.recipe["sources"]["held_out"])
     inside = judged.by(lambda film: film.source not in held_out)
@@ -53,7 +54,7 @@ def write_card(version_name: str | Path, manifest_csv: Path, root: Path, now: da
         "milliseconds_per_film": judged.milliseconds_per_film,
         "data": data(sides),
         "sides": dict(zip(SIDES, (report(inside), report(outside)), strict=True)),
-        "audit": audit(reader, judged, root),
+        "audit": audit(reader, trained_on, judged, root),
         "robustness": robustness(reader, sides["test"], root),
         "failures": [],
     }

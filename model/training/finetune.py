@@ -120,7 +120,6 @@ def finetune(
     validation = validation.batch(50).map(lambda films, targets: (efficientnet_lite.seen(films), targets))
     network = efficientnet_lite.build([len(of_step) for of_step in labels])
     give_imagenet_weights(network, imagenet_weights())
-    freeze(network, limits["frozen_blocks"])
     ends, curves = [], []
 
     def epoch_of(epoch: int) -> tf.data.Dataset:
@@ -131,6 +130,7 @@ def finetune(
         return batches_of(pixels, allowed, drawn, changed, seed, number)
 
     for number, cycle in enumerate(limits["cycles"], start=1):
+        freeze(network, cycle["frozen_blocks"])
         _compile(network, limits, cycle["learning_rate"], cycle["rate_falls_until"])
         patient = {"epochs": cycle["epochs"], "patience": cycle["epochs"]}
         trained = run(network, epoch_of, validation, patient, seed=seed, keep=keep / f"cycle{number}")
@@ -155,11 +155,11 @@ def _compile(network: keras.Model, limits: dict, learning_rate: float, last_epoc
 
 
 def freeze(network: keras.Model, blocks: int) -> None:
-    """Leave the stem and the first blocks as ImageNet made them: cheaper, and less to learn a source by."""
+    """Train all but the stem and the first blocks: cheaper, and less to learn a source by."""
+    trainable = blocks == 0
     for layer in network.layers:
-        if layer.name.startswith(f"block{blocks}_"):
-            return
-        layer.trainable = False
+        trainable = trainable or layer.name.startswith(f"block{blocks}_")
+        layer.trainable = trainable
 
 
 def cached(films: Sequence[LabelledFilm], root: Path) -> np.ndarray:
