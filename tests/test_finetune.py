@@ -1,9 +1,12 @@
 """What the fine-tuning learns from: partial labels, shares of sources, changed films."""
 
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
 import pytest
+from collection import make_collection
 
 from model.training.films import LabelledFilm, files_found, sample, untyped_pneumonia
 from model.training.finetune import batches_of, freeze, shares
@@ -130,3 +133,43 @@ def test_the_frozen_blocks_are_the_first():
     assert frozen[-1].startswith("block4_")
     assert network.get_layer("block5_expand_convolution").trainable
     assert network.get_layer("step1_logits").trainable
+    freeze(network, 0)
+    assert network.get_layer("stem_convolution").trainable
+
+
+RUN = """
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from model.training.films import read_manifest
+from model.training.finetune import finetune
+from model.weights import VERSIONS, read_recipe
+
+root, keep, cycles = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+recipe = read_recipe(VERSIONS / "firstread-1")
+own = [film for film in read_manifest(root / "manifest.csv") if film.source == "kaggle"]
+train, validate = ([film for film in own if film.fold in folds] for folds in ({0, 1}, {7}))
+of_both_kinds = [cycle | {"epochs": 1, "rate_falls_until": 2} for cycle in recipe["training"]["cycles"][-2:]]
+limits = recipe["training"] | {"cycles": of_both_kinds[:cycles], "films_per_epoch": 16, "batch_size": 8}
+network = finetune(recipe | {"training": limits}, train, validate, root, keep).network
+np.savez(keep / "weights", *network.get_weights())
+"""
+
+
+def test_a_run_broken_off_between_cycles_gives_the_weights_of_a_whole_one(tmp_path):
+    assert [cycle["frozen_blocks"] for cycle in RECIPE["training"]["cycles"][-2:]] == [5, 0]
+    make_collection(tmp_path)
+
+    def weights(folder: str, cycles: int) -> list[np.ndarray]:
+        # In a process of its own, as a training is: how TensorFlow uses threads is set before it starts.
+        command = [sys.executable, "-c", RUN, str(tmp_path), str(tmp_path / folder), str(cycles)]
+        subprocess.run(command, check=True, capture_output=True)
+        with np.load(tmp_path / folder / "weights.npz") as arrays:
+            return list(arrays.values())
+
+    whole, half = weights("whole", 2), weights("broken off", 1)
+    assert not all(np.array_equal(one, other) for one, other in zip(whole, half, strict=True))
+    resumed = weights("broken off", 2)
+    assert all(np.array_equal(one, other) for one, other in zip(whole, resumed, strict=True))

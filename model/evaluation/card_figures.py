@@ -181,8 +181,8 @@ that between these the shape of the outline tells something too.)
 
 **Leave one source out: COVID-19 against normal where the last layer never saw the source.** Films of one
 class from the source left out against those of the other class from the other training sources, all of the
-test folds. A last layer of its own, a logistic regression on the penultimate features; the layers before it did
-see the source, so this is the least that leaving it out costs.
+test folds. A last layer of its own, a logistic regression on the penultimate features; the layers before it
+did see the source, so this is the least that leaving it out costs.
 
 {markdown_table(("left out", "films", "against", "AUC without it", "AUC with it"), without)}"""
 

@@ -107,6 +107,8 @@ def finetune(
     labels = [recipe[step]["labels"] for step in STEPS]
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+    # Gradients that meet at one layer are added in the order they come: more threads, other last digits.
+    tf.config.threading.set_inter_op_parallelism_threads(1)
     pixels = cached(train, root)
     allowed = tuple(may_be(train, of_step) for of_step in labels)
     logger.info("%d films to train, %d to validate", len(train), len(validate))
