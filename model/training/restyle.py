@@ -91,15 +91,38 @@ def restyle(films: tf.Tensor, size: int, seed: tf.Tensor, amounts: Mapping[str, 
         mirror=amounts["flip"] & (draws[:, 5] < 0),
         fill="REFLECT",
     )
-    films = mix_spectra(films, draws[:, 6], draws[:, 7], amounts["spectra_mixed"], amounts["spectra_share"])
-    columns = tf.reshape(draws, (n, 12, 1, 1, 1))
+    return expose(films, draws[:, 6:], seed, amounts)
+
+
+def expose(films: tf.Tensor, draws: tf.Tensor, seed: tf.Tensor, amounts: Mapping[str, float]) -> tf.Tensor:
+    """Give each film another exposure, texture and spectrum, and move nothing.
+
+    Parameters
+    ----------
+    films : (n, size, size, 1) float32
+        0 to 1.
+    draws : (n, 6) float32
+        -1 to 1: how much of each change.
+    seed : (2,) int64
+        The three seeds after it draw shading, noise and rectangles.
+    amounts : mapping
+        The table ``[augmentation]`` of ``model.toml``.
+
+    Returns
+    -------
+    (n, size, size, 1) float32
+        0 to 1.
+    """
+    n, size = tf.shape(films)[0], films.shape[1]
+    films = mix_spectra(films, draws[:, 0], draws[:, 1], amounts["spectra_mixed"], amounts["spectra_share"])
+    columns = tf.reshape(draws, (n, 6, 1, 1, 1))
     smooth = tf.nn.avg_pool2d(films, 9, 1, "SAME")
-    films += (films - smooth) * tf.nn.relu(columns[:, 8]) * amounts["sharpen"]
+    films += (films - smooth) * tf.nn.relu(columns[:, 2]) * amounts["sharpen"]
     grid = tf.random.stateless_normal((n, 4, 4, 1), seed + 1) * amounts["shading"]
     films += tf.image.resize(grid, (size, size), method="bicubic")
     noise = tf.random.stateless_normal((n, size, size, 1), seed + 2)
-    films += noise * tf.nn.relu(columns[:, 9]) * amounts["noise"]
-    black, white = columns[:, 10] * amounts["window"], 1 + columns[:, 11] * amounts["window"]
+    films += noise * tf.nn.relu(columns[:, 3]) * amounts["noise"]
+    black, white = columns[:, 4] * amounts["window"], 1 + columns[:, 5] * amounts["window"]
     return _cut_out(tf.clip_by_value((films - black) / (white - black), 0.0, 1.0), seed + 3, amounts)
 
 
