@@ -50,6 +50,7 @@ def move(
     shift: tf.Tensor,
     mirror: tf.Tensor,
     fill: str,
+    interpolation: str = "BILINEAR",
 ) -> tf.Tensor:
     """Turn, stretch, shift and mirror each film about its middle, and bring it to another size.
 
@@ -66,6 +67,8 @@ def move(
         Left and right.
     fill : str
         CONSTANT for black outside the film, REFLECT for its own margin.
+    interpolation : str
+        BILINEAR, or NEAREST for planes of labels.
 
     Returns
     -------
@@ -86,6 +89,6 @@ def move(
         transforms=tf.stack([a, b, c, d, e, f, zero, zero], axis=1),
         output_shape=tf.stack([size, size]),
         fill_value=0.0,
-        interpolation="BILINEAR",
+        interpolation=interpolation,
         fill_mode=fill,
     )

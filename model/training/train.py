@@ -55,8 +55,10 @@ def train(version_dir: Path, manifest_csv: Path, root: Path, out_dir: Path, now:
     out_dir.mkdir(parents=True, exist_ok=True)
     if out_dir.resolve() != version_dir.resolve():
         shutil.copyfile(version_dir / "model.toml", out_dir / "model.toml")
-    sides = split(read_manifest(manifest_csv), recipe)
     method = import_module(f"model.training.{recipe['training']['method']}")
+    if hasattr(method, "train"):  # it names no disease: other films, other figures
+        return method.train(recipe, manifest_csv, root, out_dir, now)
+    sides = split(read_manifest(manifest_csv), recipe)
     parts = {}
     for part, (network, rows) in method.networks(recipe, sides, manifest_csv, root, out_dir / "checkpoints"):
         network.save_weights(out_dir / weights_file(part))
