@@ -89,7 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("version", type=Path, metavar="DIR", help="folder with model.toml, the recipe")
     train.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoints and weights")
     evaluate = verb("evaluate", _evaluate, "judge a model version on labelled films")
-    evaluate.add_argument("--model", required=True, metavar="NAME", help="name of a model version")
+    judged = evaluate.add_mutually_exclusive_group(required=True)
+    judged.add_argument("--model", metavar="NAME", help="name of a model version")
+    judged.add_argument("--lungs", action="store_true", help="judge the network that finds the lungs instead")
     evaluate.add_argument("--folds", type=int, nargs="+", metavar="N", help="only these folds (all)")
     evaluate.add_argument("--sources", nargs="+", metavar="NAME", help="only these, also NAME,NAME (all)")
     answer = evaluate.add_mutually_exclusive_group()
@@ -290,6 +292,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     from model.evaluation.films import NoFilms
     from model.evaluation.table import table
 
+    if options.lungs:
+        return _evaluate_lungs(options)
     if options.card:
         return _card(options)
     sources = [name for listed in options.sources or [] for name in listed.split(",")] or None
@@ -299,6 +303,19 @@ def _evaluate(options: argparse.Namespace) -> int:
         print(f"firstread: {error}", file=sys.stderr)
         return 1
     print(json.dumps(found, indent=2) if options.json else table(found))
+    return 0
+
+
+def _evaluate_lungs(options: argparse.Namespace) -> int:
+    from model.evaluation import lungs
+
+    if options.card or options.folds or options.sources:
+        print(
+            "firstread: --lungs judges its own test films: no --card, --folds or --sources", file=sys.stderr
+        )
+        return 2
+    found = lungs.evaluate(options.manifest, options.root)
+    print(json.dumps(found, indent=2) if options.json else lungs.table(found))
     return 0
 
 

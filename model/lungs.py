@@ -1,0 +1,126 @@
+"""Where the lungs of a film are, how it lies, and whether it is a chest: the lung network's front door."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from model.preprocess import network_input
+from model.weights import open_version
+
+FINDERS = Path(__file__).with_name("finders")
+LATEST = "lungs-1"
+BATCH_SIZE = 16
+INSIDE = 0.5  # probability from which a place is lung
+
+
+@dataclass(frozen=True)
+class FoundBox:
+    """A box, as shares of the film's columns and rows, 0 to 1.
+
+    Parameters
+    ----------
+    name : str
+        lung_right, the one at the left of the picture, lung_left or opacity.
+    score : float
+        0 to 1: class times centre-ness.
+    left, top, right, bottom : float
+    """
+
+    name: str
+    score: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the network sees in a film.
+
+    Parameters
+    ----------
+    fields : (rows, columns, 2) float32
+        Probability of the right and the left lung field, on the network's square over the whole film.
+    boxes : tuple of FoundBox
+        Best first.
+    turned : dict of int to float
+        Probability that the film was turned by so many degrees, counter-clockwise.
+    negative, chest : float
+        Probability that black and white are exchanged; that the picture is a chest.
+    """
+
+    fields: np.ndarray
+    boxes: tuple[FoundBox, ...]
+    turned: dict[int, float]
+    negative: float
+    chest: float
+
+    @property
+    def lies(self) -> int:
+        """By how many degrees the film was most probably turned."""
+        return max(self.turned, key=self.turned.__getitem__)
+
+    def mask(self, rows: int, columns: int) -> np.ndarray:
+        """Where a lung is, either of the two, on so many rows and columns, bool."""
+        either = Image.fromarray(self.fields.max(axis=-1))
+        return np.asarray(either.resize((columns, rows), Image.Resampling.BILINEAR)) >= INSIDE
+
+
+class LungFinder:
+    """The lung network, verified and ready.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        Of another network than the one that ships with the node.
+
+    Raises
+    ------
+    model.weights.WeightsInvalid
+        If a file is missing or its SHA-256 is not the manifest's.
+    """
+
+    def __init__(self, folder: Path = FINDERS / LATEST) -> None:
+        self.version = open_version(folder)
+        self._network = import_module(f"model.networks.{self.version.recipe['network']}")  # loads TensorFlow
+        self._answer = self._network.answering(self._network.load(self.version.weights))
+
+    def inputs(self, displays: Sequence[np.ndarray]) -> np.ndarray:
+        """Display pictures, (rows, columns) uint8, as the network takes them, (n, 192, 192, 1) float32."""
+        return np.stack([network_input(film, self._network.INPUT_SIZE)[..., :1] for film in displays])
+
+    def find(self, displays: Sequence[np.ndarray]) -> list[Found]:
+        """Look at films.
+
+        Parameters
+        ----------
+        displays : sequence of (rows, columns) uint8
+            Display grey levels, black at 0, square pixels.
+
+        Returns
+        -------
+        list of Found
+        """
+        found = []
+        for start in range(0, len(displays), BATCH_SIZE):
+            inputs = self.inputs(displays[start : start + BATCH_SIZE])
+            answers = {name: value.numpy() for name, value in self._answer(inputs).items()}
+            found += [
+                self._found({name: value[i] for name, value in answers.items()}) for i in range(len(inputs))
+            ]
+        return found
+
+    def _found(self, answer: dict[str, np.ndarray]) -> Found:
+        size = self._network.INPUT_SIZE
+        boxes = tuple(
+            FoundBox(self._network.BOXES[name], float(score), *(float(side) / size for side in box))
+            for box, score, name in zip(answer["boxes"], answer["scores"], answer["names"], strict=True)
+            if name >= 0
+        )
+        turned = dict(zip(self._network.TURNS, map(float, answer["turned"]), strict=True))
+        return Found(answer["fields"], boxes, turned, float(answer["negative"]), float(answer["chest"]))
