@@ -43,7 +43,7 @@ def test_fields_that_lie_on_the_mask_have_a_dice_of_1_and_half_of_them_two_third
 
 
 def test_boxes_count_by_name_and_opacities_only_where_they_are_drawn():
-    films = [seen("a", *BOTH), seen("b", BOTH[0], ("lung_right", LEFT_LUNG))]
+    films = [seen("a", *BOTH), seen("b", BOTH[0], ("lung_left", RIGHT_LUNG))]
     figures = box_figures(films)
     assert figures["lung_ap50"] == pytest.approx((1 + 0.5) / 2)
     assert figures["n_opacity"] == 0
