@@ -40,6 +40,7 @@ LEAST_LUNG = 60  # pixels of the input: fewer are no lung
 LEAST_SEEN = 0.5  # share of each lung in the film: with less it counts neither as a chest nor as none
 CENTRAL = 0.25  # share of a box's sides, either way, in which places answer for it
 CENTRAL_PIXELS = 8.0  # and at least
+VALIDATED = 512  # films, drawn as those of an epoch
 SEEDS_OF_AN_EPOCH = 1_000_000
 
 
@@ -116,33 +117,43 @@ def with_not_chests(films: Taught, count: int, seed: int) -> Taught:
 
 
 def fit(recipe: dict, films: Taught, validate: Taught, keep: Path) -> Trained:
-    """Train the network of a recipe with these films; the learning rate rises in one epoch and then falls."""
-    limits, seed = recipe["training"], recipe["seed"]
+    """Train the network of a recipe with these films.
+
+    In each cycle the learning rate rises in one epoch and falls by a cosine, to 0 at the end of an epoch that
+    the cycle need not reach; a cycle may change amounts of the augmentation. Each goes on from the best epoch
+    of the one before.
+    """
+    limits, seed, curves = recipe["training"], recipe["seed"], []
     keras.utils.set_random_seed(seed)
     batches = limits["films_per_epoch"] // limits["batch_size"]
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        (limits["epochs"] - 1) * batches,
-        warmup_target=limits["learning_rate"],
-        warmup_steps=batches,
-    )
     network = lungs.build()
-    network.compile(
-        keras.optimizers.AdamW(rate, weight_decay=limits["weight_decay"]),
-        loss=[field_loss, box_loss, picture_loss],
-        loss_weights=list(LOSS_WEIGHTS),
-        metrics=[[dice], [], [turned_right, polarity_right, chest_right]],
-    )
-    # The validation films are changed alike, once and for all: the first draw of the next seed.
-    validation = batches_of(validate, drawn_films(validate, recipe, 512, (seed + 1, 0)), recipe, seed + 1, 0)
-    validation = validation.cache()
+    for number, cycle in enumerate(limits["cycles"], start=1):
+        changes = recipe | {"augmentation": recipe["augmentation"] | cycle.get("augmentation", {})}
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0,
+            (cycle["rate_falls_until"] - 1) * batches,
+            warmup_target=cycle["learning_rate"],
+            warmup_steps=batches,
+        )
+        network.compile(
+            keras.optimizers.AdamW(rate, weight_decay=limits["weight_decay"]),
+            loss=[field_loss, box_loss, picture_loss],
+            loss_weights=list(LOSS_WEIGHTS),
+            metrics=[[dice], [], [turned_right, polarity_right, chest_right]],
+        )
+        # The validation films are changed alike in each epoch.
+        drawn = drawn_films(validate, recipe, VALIDATED, (seed + 1, 0))
+        validation = batches_of(validate, drawn, changes, seed + 1, 0).cache()
+        before = len(curves)
 
-    def epoch_of(epoch: int) -> tf.data.Dataset:
-        drawn = drawn_films(films, recipe, limits["films_per_epoch"], (seed, epoch))
-        return batches_of(films, drawn, recipe, seed, epoch)
+        def epoch_of(epoch: int, before: int = before, changes: dict = changes) -> tf.data.Dataset:
+            drawn = drawn_films(films, recipe, limits["films_per_epoch"], (seed, before + epoch))
+            return batches_of(films, drawn, changes, seed, before + epoch)
 
-    patient = {"epochs": limits["epochs"], "patience": limits["epochs"]}
-    return run(network, epoch_of, validation, patient, seed=seed, keep=keep)
+        patient = {"epochs": cycle["epochs"], "patience": cycle["epochs"]}
+        network, rows = run(network, epoch_of, validation, patient, seed=seed, keep=keep / f"cycle{number}")
+        curves += [row | {"epoch": before + row["epoch"]} for row in rows]
+    return Trained(network, curves)
 
 
 def drawn_films(films: Taught, recipe: dict, count: int, seed: tuple[int, int]) -> np.ndarray:
