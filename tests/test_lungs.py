@@ -192,9 +192,10 @@ def test_mask_and_boxes_move_with_the_film(finder, film):
     shifted = np.pad(film, ((rows // 8, 0), (columns // 10, 0)))[:rows, :columns]
     (at, boxes), (shifted_at, shifted_boxes) = map(_middle, finder.find([film, shifted]))
     assert np.allclose(shifted_at - at, (1 / 8, 1 / 10), atol=0.04)
-    tops, lefts = (shifted_boxes - boxes)[:, 1], (shifted_boxes - boxes)[:, 0]
-    assert np.allclose(tops, 1 / 8, atol=0.08)  # boxes are coarser than the fields
-    assert np.allclose(lefts, 1 / 10, atol=0.08)
+    moved = np.clip(boxes + (0.1, 0.125, 0.1, 0.125), 0, 1)
+    assert all(
+        overlap(tuple(one), tuple(other)) >= 0.6 for one, other in zip(shifted_boxes, moved, strict=True)
+    )
 
 
 @trained
@@ -205,7 +206,10 @@ def test_mask_and_boxes_shrink_with_the_film(finder, film):
     share = smaller.mask(300, 300).mean() / whole.mask(300, 300).mean()
     assert share == pytest.approx(0.8**2, rel=0.12)
     boxes, smaller_boxes = _middle(whole)[1], _middle(smaller)[1]
-    assert np.allclose(smaller_boxes, 0.5 + (boxes - 0.5) * 0.8, atol=0.06)
+    shrunk = 0.5 + (boxes - 0.5) * 0.8
+    assert all(
+        overlap(tuple(one), tuple(other)) >= 0.6 for one, other in zip(smaller_boxes, shrunk, strict=True)
+    )
 
 
 @trained
