@@ -192,7 +192,7 @@ def test_mask_and_boxes_move_with_the_film(finder, film):
     shifted = np.pad(film, ((rows // 8, 0), (columns // 10, 0)))[:rows, :columns]
     (at, boxes), (shifted_at, shifted_boxes) = map(_middle, finder.find([film, shifted]))
     assert np.allclose(shifted_at - at, (1 / 8, 1 / 10), atol=0.04)
-    moved = np.clip(boxes + (0.1, 0.125, 0.1, 0.125), 0, 1)
+    moved = np.clip(np.add(boxes, (0.1, 0.125, 0.1, 0.125)), 0, 1)
     assert all(
         overlap(tuple(one), tuple(other)) >= 0.6 for one, other in zip(shifted_boxes, moved, strict=True)
     )
