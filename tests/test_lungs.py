@@ -19,7 +19,6 @@ from model.weights import WeightsInvalid, available, open_version, read_recipe
 FOLDER = FINDERS / LATEST
 AMOUNTS = read_recipe(FOLDER)["augmentation"]
 SET = Path(__file__).parents[2] / "shared" / "data" / "cxr"
-trained = pytest.mark.skipif(not (FOLDER / "manifest.json").exists(), reason="the weights are not made yet")
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +166,6 @@ def test_the_network_that_finds_is_not_listed_among_those_that_classify():
     assert LATEST not in available()
 
 
-@trained
 def test_changed_weights_of_the_lung_network_are_refused(tmp_path):
     folder = shutil.copytree(FOLDER, tmp_path / "lungs-1")
     assert len(open_version(folder).weights_sha256) == 64
@@ -186,7 +184,6 @@ def _middle(found) -> tuple[np.ndarray, np.ndarray]:
     return np.argwhere(mask).mean(axis=0) / 200, np.array([boxes["lung_right"], boxes["lung_left"]])
 
 
-@trained
 def test_mask_and_boxes_move_with_the_film(finder, film):
     rows, columns = film.shape
     shifted = np.pad(film, ((rows // 8, 0), (columns // 10, 0)))[:rows, :columns]
@@ -198,7 +195,6 @@ def test_mask_and_boxes_move_with_the_film(finder, film):
     )
 
 
-@trained
 def test_mask_and_boxes_shrink_with_the_film(finder, film):
     rows, columns = film.shape
     margin = ((rows // 8, rows // 8), (columns // 8, columns // 8))
@@ -212,7 +208,6 @@ def test_mask_and_boxes_shrink_with_the_film(finder, film):
     )
 
 
-@trained
 def test_mirrored_lungs_are_named_by_their_place(finder, film):
     as_is, mirrored = finder.find([film, film[:, ::-1]])
     for one in (as_is, mirrored):

@@ -358,8 +358,8 @@ def audit(reader: Reader, trained_on: Judged, judged: Judged, root: Path) -> dic
     -------
     dict
         source_from_features, covid19_against_normal (see `subsets`), last_layer_without_each_source,
-        parts_of_the_film (of all outlined films
-        and of each source that has more than one class) and activation_in_the_lungs.
+        parts_of_the_film (of all outlined films and of each source that has more than one class) and
+        activation_in_the_lungs.
     """
     films = list(judged.films)
     masks = lung_masks(films, root)

@@ -35,7 +35,7 @@ class Seen:
     found: Found
 
 
-def evaluate(manifest_csv: Path, root: Path, finder: LungFinder | None = None) -> dict:
+def evaluate(manifest_csv: Path, root: Path) -> dict:
     """Judge the lung network on films it has not learned from.
 
     Fold 8 of the films with masks of one convention, which the network learned; all films of collections that
@@ -47,8 +47,6 @@ def evaluate(manifest_csv: Path, root: Path, finder: LungFinder | None = None) -
         Beside it lie ``unlabelled.csv``, ``lung_masks.csv``, ``boxes.csv`` and ``opacity_masks.csv``.
     root : Path
         Folder the files are relative to.
-    finder : LungFinder, optional
-        The one that ships with the node where not given.
 
     Returns
     -------
@@ -56,7 +54,7 @@ def evaluate(manifest_csv: Path, root: Path, finder: LungFinder | None = None) -
         model, version, weights_sha256, milliseconds_per_film; ``fields`` and ``boxes`` of each part;
         ``picture``, the shares named right. A figure stands beside ci95, its 95 % interval over patients.
     """
-    finder = finder or LungFinder()
+    finder = LungFinder()
     recipe = finder.version.recipe
     films = read_manifest(manifest_csv) + read_manifest(manifest_csv.with_name("unlabelled.csv"))
     seen = see(finder, films, manifest_csv, root, recipe["folds"]["test"])

@@ -21,7 +21,7 @@ from model.training.films import (
     untyped_pneumonia,
     without_groups_of,
 )
-from model.training.loop import Trained, run
+from model.training.loop import Trained, repeatable, run, warm_cosine
 from model.training.partial_labels import OneOf, may_be, right
 from model.training.restyle import degrade, restyle, softened
 from model.weights import STEPS
@@ -105,10 +105,7 @@ def finetune(
     """
     limits, seed = recipe["training"], recipe["seed"]
     labels = [recipe[step]["labels"] for step in STEPS]
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
-    # Gradients that meet at one layer are added in the order they come: more threads, other last digits.
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    repeatable(seed)
     pixels = cached(train, root)
     allowed = tuple(may_be(train, of_step) for of_step in labels)
     logger.info("%d films to train, %d to validate", len(train), len(validate))
@@ -144,11 +141,8 @@ def finetune(
 
 
 def _compile(network: keras.Model, limits: dict, learning_rate: float, last_epoch: int) -> None:
-    """Give the network its losses, and a learning rate that rises in one epoch and falls by a cosine."""
-    batches = limits["films_per_epoch"] // limits["batch_size"]
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, (last_epoch - 1) * batches, warmup_target=learning_rate, warmup_steps=batches
-    )
+    """Give the network its losses and its learning rate."""
+    rate = warm_cosine(learning_rate, last_epoch, limits["films_per_epoch"] // limits["batch_size"])
     network.compile(
         keras.optimizers.AdamW(rate, weight_decay=limits["weight_decay"]),
         loss=[OneOf(limits["label_smoothing"]) for _ in network.outputs],

@@ -30,6 +30,23 @@ class Trained(NamedTuple):
     curves: list[dict[str, float]]
 
 
+def repeatable(seed: int) -> None:
+    """Make what follows in this process the same at every run; before TensorFlow's first operation."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    # Gradients that meet at one layer are added in the order they come: more threads, other last digits.
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def warm_cosine(
+    learning_rate: float, last_epoch: int, batches: int
+) -> keras.optimizers.schedules.CosineDecay:
+    """A rate that rises in one epoch of so many batches and falls by a cosine, to 0 at the end of the last."""
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, (last_epoch - 1) * batches, warmup_target=learning_rate, warmup_steps=batches
+    )
+
+
 def run(
     network: keras.Model,
     epoch_of: Callable[[int], tf.data.Dataset],

@@ -16,8 +16,8 @@ from model.evaluation.finish import MANIFEST
 from model.networks import lungs
 from model.training.augment import move
 from model.training.curves import write_curves
-from model.training.films import LabelledFilm, read_manifest, require_disjoint, select, without_groups_of
-from model.training.loop import Trained, run
+from model.training.films import read_manifest
+from model.training.loop import Trained, repeatable, run, warm_cosine
 from model.training.lung_films import LEFT, OPACITY, RIGHT, Taught, boxes_of, mask_files, taught
 from model.training.lung_losses import (
     box_loss,
@@ -30,6 +30,7 @@ from model.training.lung_losses import (
 )
 from model.training.not_chests import not_chests
 from model.training.restyle import expose
+from model.training.train import split
 from model.weights import weights_file
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,8 @@ def train(recipe: dict, manifest_csv: Path, root: Path, out_dir: Path, now: date
     ValueError
         If one patient would be on two sides of the split.
     """
-    sides = split(manifest_csv, recipe)
+    every = read_manifest(manifest_csv) + read_manifest(manifest_csv.with_name("unlabelled.csv"))
+    sides = split(every, recipe)
     masks = {
         file: mask
         for file, mask in mask_files(manifest_csv.with_name("lung_masks.csv")).items()
@@ -90,20 +92,6 @@ def train(recipe: dict, manifest_csv: Path, root: Path, out_dir: Path, now: date
     return manifest
 
 
-def split(manifest_csv: Path, recipe: dict) -> dict[str, list[LabelledFilm]]:
-    """The films of each side, labelled or not: train, validate, test and held_out, no patient on two."""
-    films = read_manifest(manifest_csv) + read_manifest(manifest_csv.with_name("unlabelled.csv"))
-    held_out = select(films, recipe["sources"]["held_out"])
-    own = without_groups_of(select(films, recipe["sources"]["train"]), held_out)
-    sides = {
-        side: select(own, recipe["sources"]["train"], recipe["folds"][side])
-        for side in ("train", "validate", "test")
-    }
-    sides["held_out"] = held_out
-    require_disjoint(**sides)
-    return sides
-
-
 def with_not_chests(films: Taught, count: int, seed: int) -> Taught:
     """The films, and `count` drawn pictures that are no chest."""
     drawn, without_lungs = not_chests(count, films.pixels[films.kinds == "masked"], seed)
@@ -124,17 +112,12 @@ def fit(recipe: dict, films: Taught, validate: Taught, keep: Path) -> Trained:
     of the one before.
     """
     limits, seed, curves = recipe["training"], recipe["seed"], []
-    keras.utils.set_random_seed(seed)
+    repeatable(seed)
     batches = limits["films_per_epoch"] // limits["batch_size"]
     network = lungs.build()
     for number, cycle in enumerate(limits["cycles"], start=1):
         changes = recipe | {"augmentation": recipe["augmentation"] | cycle.get("augmentation", {})}
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0,
-            (cycle["rate_falls_until"] - 1) * batches,
-            warmup_target=cycle["learning_rate"],
-            warmup_steps=batches,
-        )
+        rate = warm_cosine(cycle["learning_rate"], cycle["rate_falls_until"], batches)
         network.compile(
             keras.optimizers.AdamW(rate, weight_decay=limits["weight_decay"]),
             loss=[field_loss, box_loss, picture_loss],
