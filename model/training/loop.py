@@ -41,7 +41,7 @@ def repeatable(seed: int) -> None:
 def warm_cosine(
     learning_rate: float, last_epoch: int, batches: int
 ) -> keras.optimizers.schedules.CosineDecay:
-    """A rate that rises in one epoch of so many batches and falls by a cosine, to 0 at the end of the last."""
+    """A rate that rises in one epoch of so many batches and falls by a cosine to 0 at the end of the last."""
     return keras.optimizers.schedules.CosineDecay(
         0.0, (last_epoch - 1) * batches, warmup_target=learning_rate, warmup_steps=batches
     )
