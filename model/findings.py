@@ -5,6 +5,8 @@ from enum import StrEnum
 
 import numpy as np
 
+from model.activation import Inside
+
 STEP1_LABELS = ("normal", "bacterial", "viral")
 STEP2_LABELS = ("not viral", "COVID-19", "other virus")
 
@@ -19,6 +21,7 @@ class Decision(StrEnum):
     OTHER_VIRUS = "other virus"
     BELOW_THRESHOLD = "indeterminate: below the threshold"
     STEPS_DISAGREE = "indeterminate: the two steps disagree"
+    OUTSIDE_LUNGS = "indeterminate: outside the lungs"
     UNLIKE_TRAINING = "indeterminate: unlike the training films"
 
     @property
@@ -34,8 +37,10 @@ class ModelVersion:
     ----------
     name, version : str
         As in ``model.toml``.
+    lungs : str
+        Name and version of the network that finds the lungs.
     weights_sha256 : str
-        SHA-256 over all weight files of the version, hexadecimal.
+        SHA-256 over all weight files, the version's and then the lung network's, hexadecimal.
     method : str
         How the activation is made, in words for the *Derivation Description*.
     cells : tuple of int
@@ -44,6 +49,7 @@ class ModelVersion:
 
     name: str
     version: str
+    lungs: str
     weights_sha256: str
     method: str
     cells: tuple[int, int]
@@ -104,6 +110,12 @@ class Reading:
         1 or 2.
     activation : (grid_rows, grid_columns) float32
         Class activation over the film's whole area, 0 to 1, share of its maximum; all 0 where empty.
+    lungs : (rows, columns, 2) float32
+        Probability of the patient's right and left lung field over the film's whole area.
+    inside : Inside or None
+        Share of the activation inside the lungs; None where it is empty.
+    least_inside : float
+        Share from which a reading that points at a place stands.
     warnings : tuple of str
         What was odd about the film's header or pixels, for the operator.
     """
@@ -115,24 +127,38 @@ class Reading:
     activation_label: str
     activation_step: int
     activation: np.ndarray
+    lungs: np.ndarray
+    inside: Inside | None
+    least_inside: float
     warnings: tuple[str, ...] = ()
 
 
-def decide(step1: StepScores, step2: StepScores | None, unlike_training: bool = False) -> Decision:
+def decide(
+    step1: StepScores,
+    step2: StepScores | None,
+    *,
+    outside_lungs: bool = False,
+    unlike_training: bool = False,
+) -> Decision:
     """The decision of the cascade.
 
     Step 2 counts only where viral leads step 1 (T. Gao and G. Wang). Below its threshold step 1 says
     nothing; above it, step 2 refines viral, contradicts it, or leaves it at viral. Of several reasons to say
-    nothing the first is given: unlike the training films, steps disagree, below the threshold.
+    nothing the first is given: outside the lungs, unlike the training films, steps disagree, below the
+    threshold.
 
     Parameters
     ----------
     step1 : StepScores
     step2 : StepScores or None
+    outside_lungs : bool
+        Whether the activation that the reading points at lies elsewhere.
     unlike_training : bool
         What `model.unlike` found: scores of such a film mean little.
     """
     asked = step1.leading == "viral" and step2 is not None
+    if outside_lungs:
+        return Decision.OUTSIDE_LUNGS
     if unlike_training:
         return Decision.UNLIKE_TRAINING
     if asked and step2.leading == "not viral":

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from model.preprocess import network_input
 from model.weights import open_version
 
 FINDERS = Path(__file__).with_name("finders")
@@ -79,6 +78,11 @@ class LungFinder:
     folder : Path, optional
         Of another network than the one that ships with the node.
 
+    Attributes
+    ----------
+    input_size : int
+        Rows and columns of the network's input.
+
     Raises
     ------
     model.weights.WeightsInvalid
@@ -88,35 +92,32 @@ class LungFinder:
     def __init__(self, folder: Path = FINDERS / LATEST) -> None:
         self.version = open_version(folder)
         self._network = import_module(f"model.networks.{self.version.recipe['network']}")  # loads TensorFlow
+        self.input_size: int = self.version.recipe["input_size"]
         self._answer = self._network.answering(self._network.load(self.version.weights))
 
-    def inputs(self, displays: Sequence[np.ndarray]) -> np.ndarray:
-        """Display pictures, (rows, columns) uint8, as the network takes them, (n, 192, 192, 1) float32."""
-        return np.stack([network_input(film, self._network.INPUT_SIZE)[..., :1] for film in displays])
-
-    def find(self, displays: Sequence[np.ndarray]) -> list[Found]:
+    def find(self, inputs: np.ndarray) -> list[Found]:
         """Look at films.
 
         Parameters
         ----------
-        displays : sequence of (rows, columns) uint8
-            Display grey levels, black at 0, square pixels.
+        inputs : (n, size, size, 1) float32
+            Films from `model.preprocess.network_input`, one channel, at `input_size`.
 
         Returns
         -------
         list of Found
         """
         found = []
-        for start in range(0, len(displays), BATCH_SIZE):
-            inputs = self.inputs(displays[start : start + BATCH_SIZE])
-            answers = {name: value.numpy() for name, value in self._answer(inputs).items()}
+        for start in range(0, len(inputs), BATCH_SIZE):
+            batch = inputs[start : start + BATCH_SIZE]
+            answers = {name: value.numpy() for name, value in self._answer(batch).items()}
             found += [
-                self._found({name: value[i] for name, value in answers.items()}) for i in range(len(inputs))
+                self._found({name: value[i] for name, value in answers.items()}) for i in range(len(batch))
             ]
         return found
 
     def _found(self, answer: dict[str, np.ndarray]) -> Found:
-        size = self._network.INPUT_SIZE
+        size = self.input_size
         boxes = tuple(
             FoundBox(self._network.BOXES[name], float(score), *(float(side) / size for side in box))
             for box, score, name in zip(answer["boxes"], answer["scores"], answer["names"], strict=True)

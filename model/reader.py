@@ -4,33 +4,45 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from os import PathLike
+from typing import NamedTuple
 
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
+from model import framing, gate
+from model.activation import lungs_of, share_inside
 from model.decode import UnreadableFilm
 from model.findings import ModelVersion, Reading, StepScores, decide
 from model.header import UNREADABLE_VALUE, own_judgement
+from model.lungs import Found, LungFinder
 from model.pixels import display_picture
-from model.plausibility import check_picture
 from model.preprocess import network_input
-from model.scope import ScopeRules, check_header
+from model.scope import OutOfScope, ScopeRules, check_header
 from model.unlike import open_known
-from model.weights import STEPS, open_version
+from model.weights import STEPS, digest, open_version
+
+
+class InputSizes(NamedTuple):
+    """Rows and columns of the inputs of the network that finds the lungs and of the one that reads."""
+
+    lungs: int
+    steps: int
 
 
 @dataclass(frozen=True)
 class PreparedFilm:
-    """A film within scope, decoded and made ready for the network.
+    """A film within scope, decoded and made ready for the networks.
 
     Parameters
     ----------
     display : (rows, columns) uint8
         Display grey levels, black at 0, square pixels, longest side at most 1024.
+    lungs_input : (size, size, 1) float32
+        0 to 1, for the network that finds the lungs.
     network_input : (size, size, 3) float32
-        0 to 1.
+        0 to 1, the whole film for the network that reads.
     rows, columns : int
         Matrix of the film itself.
     warnings : tuple of str
@@ -38,14 +50,15 @@ class PreparedFilm:
     """
 
     display: np.ndarray
+    lungs_input: np.ndarray
     network_input: np.ndarray
     rows: int
     columns: int
     warnings: tuple[str, ...] = ()
 
 
-def prepare(film: str | PathLike[str] | Dataset, rules: ScopeRules, input_size: int) -> PreparedFilm:
-    """Decide whether a film is to be read, decode it, and make the network's input.
+def prepare(film: str | PathLike[str] | Dataset, rules: ScopeRules, sizes: InputSizes) -> PreparedFilm:
+    """Decide by its header whether a film is to be read, decode it, and make the networks' inputs.
 
     Loads no TensorFlow, so that it can run in many small processes.
 
@@ -54,8 +67,8 @@ def prepare(film: str | PathLike[str] | Dataset, rules: ScopeRules, input_size: 
     film : path or Dataset
         A Part 10 file, of which the pixels are read only if the header is within scope; or one read whole.
     rules : ScopeRules
-    input_size : int
-        `Reader.input_size`.
+    sizes : InputSizes
+        `Reader.input_sizes`.
 
     Returns
     -------
@@ -64,7 +77,7 @@ def prepare(film: str | PathLike[str] | Dataset, rules: ScopeRules, input_size: 
     Raises
     ------
     OutOfScope
-        If header or picture are not of the kind that is read.
+        If the header is not of the kind that is read, or the picture is blank.
     UnreadableFilm
         If it is no Part 10 file, or its pixels cannot be decoded.
     """
@@ -76,10 +89,22 @@ def prepare(film: str | PathLike[str] | Dataset, rules: ScopeRules, input_size: 
             check_header(_read_file(film, stop_before_pixels=True), rules)
             ds = _read_file(film, stop_before_pixels=False)
         display, warnings = display_picture(ds)
-        check_picture(display)
-        return PreparedFilm(
-            display, network_input(display, input_size), int(ds.Rows), int(ds.Columns), warnings
-        )
+        gate.check_contrast(display)
+        return ready(display, sizes, int(ds.Rows), int(ds.Columns), warnings)
+
+
+def ready(
+    display: np.ndarray, sizes: InputSizes, rows: int, columns: int, warnings: tuple[str, ...] = ()
+) -> PreparedFilm:
+    """A film from its display picture; the arguments are its fields."""
+    return PreparedFilm(
+        display,
+        network_input(display, sizes.lungs)[..., :1],
+        network_input(display, sizes.steps),
+        rows,
+        columns,
+        warnings,
+    )
 
 
 def _read_file(path: str | PathLike[str], stop_before_pixels: bool) -> Dataset:
@@ -117,7 +142,7 @@ class Answers:
 
 
 class Reader:
-    """A model version, loaded once and warmed up.
+    """A model version and the network that finds the lungs, loaded once and warmed up.
 
     Parameters
     ----------
@@ -129,37 +154,42 @@ class Reader:
     Attributes
     ----------
     model : ModelVersion
-    input_size : int
-        Rows and columns of the network's input.
+    input_sizes : InputSizes
 
     Raises
     ------
     WeightsInvalid
-        If the version's files are missing or not the right ones.
+        If the version's or the lung network's files are missing or not the right ones.
     """
 
     def __init__(self, version_name: str | PathLike[str], batch_size: int) -> None:
         version = open_version(version_name)
         network = import_module(f"model.networks.{version.recipe['network']}")  # TensorFlow loads here
+        self._finder = LungFinder()
         self.model = ModelVersion(
             version.recipe["name"],
             version.recipe["version"],
-            version.weights_sha256,
+            "{name} {version}".format_map(self._finder.version.recipe),
+            digest([*version.weights, *self._finder.version.weights]),
             network.METHOD,
             network.CELLS,
         )
-        self.input_size: int = version.recipe["input_size"]
+        self.input_sizes = InputSizes(self._finder.input_size, version.recipe["input_size"])
+        self._framing = version.recipe.get("framing")
         self._batch_size = batch_size
         self._labels = {step: version.labels(step) for step in STEPS}
         self._thresholds = version.manifest["thresholds"]
+        self._least_inside = self._thresholds["inside_lungs"]
         self._temperatures = version.manifest.get("temperature", {})
         self._known = open_known(version.folder, version.manifest)
         loaded = network.load(version.weights, [len(labels) for labels in self._labels.values()])
         self._network = network.answering(loaded)
-        warm_up = self._call(np.zeros((1, self.input_size, self.input_size, 3), np.float32))
+        black = np.zeros((1, self.input_sizes.lungs, self.input_sizes.lungs, 1), np.float32)
+        self._finder.find(black)
+        warm_up = self._call(np.zeros((1, self.input_sizes.steps, self.input_sizes.steps, 3), np.float32))
         self._none = tuple(array[:0] for array in warm_up)
 
-    def read(self, films: Sequence[PreparedFilm]) -> list[Reading]:
+    def read(self, films: Sequence[PreparedFilm]) -> list[Reading | OutOfScope]:
         """Answer any number of films; a film's answer does not depend on the others.
 
         Parameters
@@ -168,24 +198,41 @@ class Reader:
 
         Returns
         -------
-        list of Reading
-            One for each film, in their order.
+        list of Reading or OutOfScope
+            One for each film, in their order; why it is not read, where the picture is none that is.
 
         Raises
         ------
         ValueError
             If a film's input or the network's answer holds a NaN or infinity.
         """
-        return self.decide(films, self.answer(films))
+        lungs = self.look(films)
+        refused = self.refusals(films, lungs)
+        kept = [i for i, refusal in enumerate(refused) if refusal is None]
+        chosen, theirs = [films[i] for i in kept], [lungs[i] for i in kept]
+        readings = iter(self.decide(chosen, theirs, self.answer(chosen, theirs)))
+        return [refusal or next(readings) for refusal in refused]
 
-    def decide(self, films: Sequence[PreparedFilm], answers: Answers) -> list[Reading]:
+    def look(self, films: Sequence[PreparedFilm]) -> list[Found]:
+        """Where the lungs of any number of films are, how each lies, and whether it is a chest."""
+        return self._finder.find(_lungs_inputs(films)) if films else []
+
+    def refusals(self, films: Sequence[PreparedFilm], lungs: Sequence[Found]) -> list[OutOfScope | None]:
+        """Why films are not read, by what `look` found in them: `model.gate.refusals`."""
+        return gate.refusals(self._finder, _lungs_inputs(films), lungs) if films else []
+
+    def decide(
+        self, films: Sequence[PreparedFilm], lungs: Sequence[Found], answers: Answers
+    ) -> list[Reading]:
         """Turn what the network says into readings.
 
         Parameters
         ----------
         films : sequence of PreparedFilm
+        lungs : sequence of Found
+            From `look`.
         answers : Answers
-            Of these films.
+            From `answer`.
 
         Returns
         -------
@@ -196,9 +243,13 @@ class Reader:
         unlike = np.zeros(len(films), bool) if self._known is None else self._known.unlike(answers.features)
         return [
             self._reading(
-                film, [of_step[i] for of_step in scores], [of_step[i] for of_step in activations], unlike[i]
+                film,
+                found.fields,
+                [of_step[i] for of_step in scores],
+                [of_step[i] for of_step in activations],
+                unlike[i],
             )
-            for i, film in enumerate(films)
+            for i, (film, found) in enumerate(zip(films, lungs, strict=True))
         ]
 
     def scores(self, answers: Answers) -> tuple[np.ndarray, ...]:
@@ -208,12 +259,14 @@ class Reader:
             for step, logits in zip(STEPS, (answers.step1_logits, answers.step2_logits), strict=True)
         )
 
-    def answer(self, films: Sequence[PreparedFilm]) -> Answers:
+    def answer(self, films: Sequence[PreparedFilm], lungs: Sequence[Found]) -> Answers:
         """What the network says of any number of films: what `read` builds on.
 
         Parameters
         ----------
         films : sequence of PreparedFilm
+        lungs : sequence of Found
+            From `look`; what a version is shown of a film may follow from them.
 
         Returns
         -------
@@ -227,9 +280,32 @@ class Reader:
         """
         batches = [self._none]
         for start in range(0, len(films), self._batch_size):
-            batch = films[start : start + self._batch_size]
-            batches.append(self._call(np.stack([film.network_input for film in batch])))
+            batch = slice(start, start + self._batch_size)
+            shown = [self._shown(*pair) for pair in zip(films[batch], lungs[batch], strict=True)]
+            said = self._call(np.stack(shown))
+            batches.append(said if self._framing is None else self._brought_back(said, lungs[batch]))
         return Answers(*(np.concatenate(arrays) for arrays in zip(*batches, strict=True)))
+
+    def _shown(self, film: PreparedFilm, lungs: Found) -> np.ndarray:
+        """What the version sees of a film."""
+        if self._framing is None:
+            return film.network_input
+        part = framing.framed(film.display, lungs.fields, self._framing)
+        return network_input(part, self.input_sizes.steps)
+
+    def _brought_back(self, said: tuple[np.ndarray, ...], lungs: Sequence[Found]) -> tuple[np.ndarray, ...]:
+        """The fields of `Answers` with activations over the whole film instead of the part that was shown."""
+        *others, of_step1, of_step2 = said
+        whole = [
+            np.stack(
+                [
+                    framing.on_the_film(film, found.fields, self._framing)
+                    for film, found in zip(of_step, lungs, strict=True)
+                ]
+            )
+            for of_step in (of_step1, of_step2)
+        ]
+        return *others, *whole
 
     def _call(self, inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """The fields of `Answers` for at most one batch."""
@@ -243,6 +319,7 @@ class Reader:
     def _reading(
         self,
         film: PreparedFilm,
+        fields: np.ndarray,
         scores: Sequence[np.ndarray],
         activations: Sequence[np.ndarray],
         unlike_training: bool,
@@ -256,21 +333,31 @@ class Reader:
             )
             for step, of_step in zip(STEPS, scores, strict=True)
         )
-        asked = step1.leading == "viral"
-        decision = decide(step1, step2 if asked else None, unlike_training)
+        asked = step2 if step1.leading == "viral" else None
+        plain = decide(step1, asked)
         # Step 2 answers for its own labels; everything else, viral among it, is step 1's.
-        number, step = (2, step2) if decision.value in self._labels["step2"] else (1, step1)
-        label = decision.value if decision.value in step.labels else step1.leading
+        number, step = (2, step2) if plain.value in self._labels["step2"] else (1, step1)
+        label = plain.value if plain.value in step.labels else step1.leading
+        activation = activations[number - 1][step.labels.index(label)].astype(np.float32)
+        inside = share_inside(activation, lungs_of(fields))
+        outside = label != "normal" and inside is not None and inside.both < self._least_inside
         return Reading(
             model=self.model,
             step1=step1,
-            step2=step2 if asked else None,
-            decision=decision,
+            step2=asked,
+            decision=decide(step1, asked, outside_lungs=outside, unlike_training=unlike_training),
             activation_label=label,
             activation_step=number,
-            activation=activations[number - 1][step.labels.index(label)].astype(np.float32),
+            activation=activation,
+            lungs=fields,
+            inside=inside,
+            least_inside=self._least_inside,
             warnings=film.warnings,
         )
+
+
+def _lungs_inputs(films: Sequence[PreparedFilm]) -> np.ndarray:
+    return np.stack([film.lungs_input for film in films])
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

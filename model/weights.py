@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,19 +27,21 @@ class Version:
     manifest : dict
         ``manifest.json``: what training made of it, with SHA-256 of the weights, thresholds and figures,
         and a temperature for each step where it was calibrated.
-    weights_sha256 : str
-        SHA-256 over the weight files one after the other, hexadecimal.
     """
 
     folder: Path
     recipe: dict
     manifest: dict
-    weights_sha256: str
 
     @property
     def weights(self) -> tuple[Path, ...]:
         """The weight files, in the order of the manifest: one for each step, or one for both."""
         return tuple(self.folder / weights_file(part) for part in self.manifest["sha256"])
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 over the weight files one after the other, hexadecimal."""
+        return digest(self.weights)
 
     def labels(self, step: str) -> tuple[str, ...]:
         """What `step` can say, in the order of its scores."""
@@ -76,22 +79,27 @@ def open_version(name: str | Path) -> Version:
     folder = name if isinstance(name, Path) else VERSIONS / name
     if isinstance(name, str) and name not in available():
         raise WeightsInvalid(f"found no model version {name!r}, expected one of {', '.join(available())}")
-    together = hashlib.sha256()
     try:
         recipe = read_recipe(folder)
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         for part, expected in manifest["sha256"].items():
-            content = (folder / weights_file(part)).read_bytes()
-            found = hashlib.sha256(content).hexdigest()
+            found = digest([folder / weights_file(part)])
             if found != expected:
                 raise WeightsInvalid(
                     f"{folder / weights_file(part)}: found SHA-256 {found}, expected {expected}; "
                     "install the package again or train the version anew"
                 )
-            together.update(content)
     except FileNotFoundError as error:
         raise WeightsInvalid(
             f"{error.filename}: found no such file, expected it beside model.toml; "
             "install the package again or train the version anew"
         ) from error
-    return Version(folder, recipe, manifest, together.hexdigest())
+    return Version(folder, recipe, manifest)
+
+
+def digest(files: Iterable[Path]) -> str:
+    """SHA-256 over files one after the other, hexadecimal."""
+    together = hashlib.sha256()
+    for file in files:
+        together.update(file.read_bytes())
+    return together.hexdigest()

@@ -2,9 +2,12 @@
 
 import numpy as np
 
+from model.activation import Inside
 from model.findings import STEP1_LABELS, STEP2_LABELS, Decision, ModelVersion, Reading, StepScores, decide
 
-MODEL = ModelVersion("example-1", "0.0.0", "0123456789ab" + "0" * 52, "class activation mapping", (8, 8))
+MODEL = ModelVersion(
+    "example-1", "0.0.0", "lungs-0 0.0.0", "0123456789ab" + "0" * 52, "class activation mapping", (8, 8)
+)
 
 
 def blob(row: float = 4.0, column: float = 6.0) -> np.ndarray:
@@ -13,22 +16,37 @@ def blob(row: float = 4.0, column: float = 6.0) -> np.ndarray:
     return np.exp(-((x - column) ** 2 + (y - row) ** 2) / 2).astype(np.float32)
 
 
+def two_lungs() -> np.ndarray:
+    """Fields of a right and a left lung, (96, 96, 2) float32, soft at their edges."""
+    y, x = np.mgrid[0:96, 0:96]
+    each = [np.hypot((x - column) / 16, (y - 50) / 34) for column in (28, 68)]
+    return np.stack([1 / (1 + np.exp(12 * (distance - 1))) for distance in each], axis=-1).astype(np.float32)
+
+
 def make_reading(
     step1: tuple[float, ...],
     step2: tuple[float, ...] | None = None,
     activation: np.ndarray | None = None,
     model: ModelVersion = MODEL,
+    inside: Inside = Inside(0.3, 0.62),
     unlike_training: bool = False,
 ) -> Reading:
-    """A reading as the cascade decides it, thresholds 0.6."""
+    """A reading as the cascade decides it, thresholds 0.6; the share of the activation inside is invented."""
     first = StepScores(STEP1_LABELS, step1, 0.6)
     second = StepScores(STEP2_LABELS, step2, 0.6) if step2 else None
-    decision = decide(first, second, unlike_training)
-    first_alone = (Decision.BELOW_THRESHOLD, Decision.VIRAL, Decision.UNLIKE_TRAINING)
-    said_by_step2 = second is not None and decision not in first_alone
+    plain = decide(first, second)
+    said_by_step2 = second is not None and plain not in (Decision.BELOW_THRESHOLD, Decision.VIRAL)
     step, label = (2, second.leading) if said_by_step2 else (1, first.leading)
+    decision = decide(
+        first,
+        second,
+        outside_lungs=label != "normal" and inside.both < 0.6,
+        unlike_training=unlike_training,
+    )
     activation = blob() if activation is None else activation
-    return Reading(model, first, second, decision, label, step, activation)
+    return Reading(
+        model, first, second, decision, label, step, activation, two_lungs(), inside, least_inside=0.6
+    )
 
 
 def normal() -> Reading:
@@ -63,6 +81,10 @@ def unlike_training() -> Reading:
     return make_reading((0.04, 0.18, 0.78), (0.06, 0.84, 0.10), unlike_training=True)
 
 
+def outside_lungs() -> Reading:
+    return make_reading((0.09, 0.23, 0.68), (0.12, 0.67, 0.21), blob(0.5, 7.0), inside=Inside(0.25, 0.1))
+
+
 ALL = {
     reading.__name__: reading
     for reading in (
@@ -74,5 +96,6 @@ ALL = {
         below_threshold,
         steps_disagree,
         unlike_training,
+        outside_lungs,
     )
 }
