@@ -1,5 +1,6 @@
 """The picture of a reading: its looks."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ import pytest
 import readings
 from conftest import NOW, chest_pixels
 from PIL import Image
+from scipy.ndimage import binary_dilation, binary_erosion
 
 from daemon.results import picture
+from model.activation import Inside, lungs_of
 
 STORED = Path(__file__).parent / "data"
 
@@ -24,6 +27,7 @@ CASES = {
     "normal-square-512": (readings.normal, (640, 640), 512),
     "bacterial-landscape-512": (readings.bacterial, (520, 640), 512),
     "disagree-tall-512": (readings.steps_disagree, (960, 640), 512),
+    "outside-lungs-square-512": (readings.outside_lungs, (640, 640), 512),
 }
 
 
@@ -64,15 +68,81 @@ def test_nothing_is_drawn_on_the_left_film():
     assert not np.array_equal(right, left)
 
 
-def test_a_normal_reading_draws_no_activation():
-    left, right = film_areas(picture.draw(display(520, 500), readings.normal(), NOW, 1024), 520, 500)
-    assert np.array_equal(left, right)
+def bluish(area: np.ndarray) -> np.ndarray:
+    """Where the outline's colour is, bool; the films are grey and amber is the opposite of blue."""
+    return area[..., 2].astype(int) - area[..., 0] > 40
 
 
-def test_an_empty_activation_draws_none():
-    empty = readings.make_reading((0.1, 0.8, 0.1), activation=np.zeros((8, 8), np.float32))
-    left, right = film_areas(picture.draw(display(520, 500), empty, NOW, 1024), 520, 500)
-    assert np.array_equal(left, right)
+EMPTY = readings.make_reading((0.1, 0.8, 0.1), activation=np.zeros((8, 8), np.float32))
+
+
+@pytest.mark.parametrize("reading", [readings.normal(), EMPTY], ids=["normal", "empty"])
+def test_without_activation_the_lungs_are_outlined_and_nothing_else_is_drawn(reading):
+    left, right = film_areas(picture.draw(display(520, 500), reading, NOW, 1024), 520, 500)
+    edge, changed = lung_edges(520, 500), (right != left).any(axis=2)
+    assert not (edge & ~binary_dilation(bluish(right), iterations=6)).any()
+    assert not (changed & ~binary_dilation(edge, iterations=6)).any()
+
+
+def lung_edges(rows: int, columns: int) -> np.ndarray:
+    """Where the lungs of the readings begin, (rows, columns) bool, one pixel wide."""
+    lungs = Image.fromarray(lungs_of(readings.two_lungs()).any(axis=-1)).resize((columns, rows))
+    return np.asarray(lungs) & ~binary_erosion(np.asarray(lungs))
+
+
+@pytest.mark.parametrize("name", readings.ALL)
+@pytest.mark.parametrize("longest_side", [512, 1024])
+def test_the_lungs_are_outlined_whatever_the_reading_says(name, longest_side):
+    drawn = picture.draw(display(700, 700), readings.ALL[name](), NOW, longest_side)
+    right = drawn[:, longest_side // 2 :]
+    assert bluish(right).sum() > longest_side
+    assert not bluish(drawn[:, : longest_side // 2]).any()
+
+
+def test_no_line_is_drawn_round_what_is_no_lung():
+    speckled = readings.two_lungs()
+    speckled[4:8, 4:8, 0] = 0.9
+    speckled[0:16, 80:96] = 0.499
+    reading = dataclasses.replace(readings.normal(), lungs=speckled)
+    drawn = picture.draw(display(520, 500), reading, NOW, 1024)
+    assert np.array_equal(drawn, picture.draw(display(520, 500), readings.normal(), NOW, 1024))
+
+
+def test_a_lung_that_the_film_cuts_off_has_no_line_along_the_edge():
+    fields = np.zeros((96, 96, 2), np.float32)
+    fields[20:70, :40, 0] = 1
+    fields[20:70, 60:, 1] = 1
+    reading = dataclasses.replace(readings.normal(), lungs=fields)
+    left, right = film_areas(picture.draw(display(520, 500), reading, NOW, 1024), 520, 500)
+    assert np.array_equal(left[140:340, [0, 1, -2, -1]], right[140:340, [0, 1, -2, -1]])
+    assert bluish(right[108, :180]).all() or bluish(right[109, :180]).all()
+
+
+def test_nothing_is_drawn_beside_the_cells_of_the_films():
+    empty = dataclasses.replace(readings.outside_lungs(), lungs=np.ones((96, 96, 2), np.float32))
+    for reading in (readings.outside_lungs(), empty):
+        drawn = picture.draw(np.zeros((520, 500), np.uint8), reading, NOW, 1024)
+        films = drawn[144 : 144 + 520]
+        assert not films[:, :516].any()
+        assert not films[:, 1016:].any()
+
+
+@pytest.mark.parametrize("longest_side", [512, 1024])
+@pytest.mark.parametrize("inside", [Inside(0.0, 0.0), Inside(0.5, 0.5)])
+def test_the_figure_of_the_share_stays_clear_of_its_bar(inside, longest_side):
+    reading = readings.make_reading((0.1, 0.8, 0.1), inside=inside)
+    drawn = picture.draw(display(520, 500), reading, NOW, longest_side)
+    unit = longest_side / 1024
+    row = round((144 + 520 + 30 + 132 + 26 + 29 - 7) * unit)
+    after = drawn[row - 6 : row + 8, round(438 * unit) : round(440 * unit)]
+    assert not after.any()
+
+
+def test_the_bar_of_the_share_ends_at_the_share():
+    drawn = picture.draw(display(520, 500), readings.outside_lungs(), NOW, 1024)
+    row = drawn[144 + 520 + 30 + 132 + 26 + 29 - 4, 184:438, 0]
+    assert (row[:88] == 240).all()  # 35 % of 254
+    assert (row[90:148] == 46).all()
 
 
 def test_the_film_stays_visible_below_the_activation_and_untouched_away_from_it():
@@ -81,17 +151,20 @@ def test_the_film_stays_visible_below_the_activation_and_untouched_away_from_it(
     _, on_bright = film_areas(picture.draw(bright, readings.covid(), NOW, 1024), 520, 500)
     row, column = 292, 406  # the maximum: cell (4, 6) of 8 x 8
     assert (on_bright[row, column].astype(int) - on_dark[row, column] >= 127).all()
-    assert not on_dark[:, :100].any()
+    assert not on_dark[:, :40].any()
 
 
 def test_a_long_model_name_is_not_cut_off():
-    model = type(readings.MODEL)("a-model-with-a-name-of-" + "m" * 40, "10.20.30", "f" * 64, "method", (8, 8))
+    model = dataclasses.replace(readings.MODEL, name="a-model-with-a-name-of-" + "m" * 40, version="10.20.30")
     reading = readings.make_reading((0.9, 0.05, 0.05), model=model)
     drawn = picture.draw(display(520, 500), reading, NOW, 1024)
     assert not drawn[-60:, :20].any()
     assert not drawn[-60:, -20:].any()
 
 
-def test_only_the_activation_is_coloured():
-    drawn = picture.draw(display(520, 500), readings.normal(), NOW, 1024).astype(int)
-    assert (drawn.max(axis=2) == drawn.min(axis=2)).all()
+def test_outside_the_right_film_and_the_legend_nothing_is_coloured():
+    drawn = picture.draw(display(520, 500), readings.covid(), NOW, 1024).astype(int)
+    coloured = drawn.max(axis=2) != drawn.min(axis=2)
+    coloured[144 : 144 + 520, 516:1016] = False
+    coloured[144 + 520 + 30 + 132 :, 528:] = False
+    assert not coloured.any()

@@ -46,9 +46,11 @@ def test_the_object_names_its_film_its_model_and_how_it_was_made():
     equipment = ds.ContributingEquipmentSequence[0]
     assert (equipment.ManufacturerModelName, equipment.SoftwareVersions) == ("example-1", "0.0.0")
     assert readings.MODEL.weights_sha256 in equipment.ContributionDescription
+    assert "lungs-0 0.0.0" in equipment.ContributionDescription
     assert equipment.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
     assert "class activation mapping" in ds.DerivationDescription
     assert "COVID-19 (step 2)" in ds.DerivationDescription
+    assert "lungs found by lungs-0 0.0.0; threshold inside the lungs 60 %" in ds.DerivationDescription
 
 
 def test_the_series_of_the_film_is_left_alone():

@@ -5,7 +5,8 @@ import readings
 from readings import make_reading
 
 from daemon.results import wording
-from daemon.results.wording import rounded_score, score_text, threshold_text
+from daemon.results.wording import rounded_percent, score_text, share_text, threshold_text
+from model.activation import Inside
 
 
 @pytest.mark.parametrize(
@@ -35,8 +36,24 @@ def test_the_shown_score_lies_on_the_side_of_the_threshold_where_the_score_lies(
     for threshold in (0.5, 0.6, 0.604, 0.625):
         for thousandth in range(100001):
             score = thousandth / 100000
-            shown = float(rounded_score(score, threshold)) / 100
+            shown = float(rounded_percent(score, threshold)) / 100
             assert (shown >= threshold) == (score >= threshold), (score, threshold)
+
+
+@pytest.mark.parametrize(
+    "share, text",
+    [
+        (0.0, "0 %"),
+        (0.004, "0 %"),
+        (0.345, "35 %"),
+        (0.5999, "59.9 %"),
+        (0.6, "60 %"),
+        (0.996, "100 %"),
+        (1.0, "100 %"),
+    ],
+)
+def test_a_true_share_has_whole_per_cent_unless_that_hides_the_side_of_the_threshold(share, text):
+    assert share_text(share, 0.6) == text
 
 
 def test_thresholds_show_the_decimals_they_have():
@@ -55,6 +72,10 @@ HEADS = {
     ),
     "steps_disagree": ("Indeterminate: the two steps disagree", "step 1: viral 64,  step 2: not viral 71"),
     "unlike_training": ("Indeterminate: unlike the training films", "step 1: viral 78,  step 2: COVID-19 84"),
+    "outside_lungs": (
+        "Indeterminate: outside the lungs",
+        "35 % of the activation lies inside the lungs, threshold 60 %",
+    ),
 }
 
 
@@ -73,6 +94,7 @@ STATEMENTS = {
     "below_threshold": "Indeterminate: the highest model score, viral 47, is below the threshold 60.",
     "steps_disagree": "Indeterminate: step 1 leads to viral, step 2 to not viral.",
     "unlike_training": "Indeterminate: the film is unlike the films the model was trained on.",
+    "outside_lungs": "Indeterminate: 35 % of the activation lies inside the lungs, threshold 60 %.",
 }
 
 
@@ -86,7 +108,8 @@ def test_the_summary_of_a_full_reading():
         "Highest model score: COVID-19.",
         "Step 1, model score 0 to 100, threshold 60: normal 4, bacterial 18, viral 78.",
         "Step 2, model score 0 to 100, threshold 60: not viral 6, COVID-19 84, other virus 10.",
-        "Activation for COVID-19 (step 2): from 8 x 8 cells, lungs not outlined.",
+        "Activation inside the lungs: 92 %, threshold 60 %. Right lung: 30 %, left lung: 62 %. "
+        "Main region: left lung. Activation for COVID-19 (step 2), from 8 x 8 cells.",
         "A model score is not a probability.",
         "Model example-1, version 0.0.0, weights sha256 0123456789ab.",
     )
@@ -98,6 +121,21 @@ def test_the_summary_says_what_was_not_run_and_what_is_not_shown():
     assert lines[3] == "Activation: not shown, normal has no region."
     empty = make_reading((0.11, 0.71, 0.18), activation=readings.blob() * 0)
     assert wording.summary(empty)[3] == "Activation: empty, no region."
+
+
+def test_the_summary_names_the_place_that_lies_in_no_lung():
+    line = wording.summary(readings.outside_lungs())[3]
+    assert line.startswith(
+        "Activation inside the lungs: 35 %, threshold 60 %. Right lung: 25 %, left lung: 10 %."
+    )
+    assert "Main region: outside the lungs." in line
+
+
+def test_a_share_just_below_the_threshold_is_not_rounded_up_to_it():
+    reading = make_reading((0.11, 0.71, 0.18), inside=Inside(0.1, 0.4996))
+    expected = "59.9 % of the activation lies inside the lungs, threshold 60 %"
+    assert wording.subline(reading) == expected
+    assert wording.summary(reading)[0] == f"Indeterminate: {expected}."
 
 
 FORBIDDEN = (

@@ -47,6 +47,10 @@ class Canvas:
         """Width of a line of text in units."""
         return _font(*_readable(size * self.unit, weight)).getlength(text) / _ENLARGED / self.unit
 
+    def fitting(self, text: str, size: float, weight: str, width: float) -> float:
+        """Text size, at most `size`, at which a line is no wider than `width` units, if that can be read."""
+        return min(size, size * width / self.width(text, size, weight))
+
     def text(
         self,
         text: str,

@@ -130,7 +130,9 @@ def equipment(model: ModelVersion) -> ContributingEquipment:
         purpose_of_reference=codes.PROCESSING_EQUIPMENT,
         manufacturer_model_name=model.name,
         software_versions=model.version,
-        contribution_description=f"Not for diagnosis. Weights sha256 {model.weights_sha256}",
+        contribution_description=(
+            f"Not for diagnosis. Lungs found by {model.lungs}. Weights sha256 {model.weights_sha256}"
+        ),
     )
     item.DeviceUID = device_uid(model)
     return item

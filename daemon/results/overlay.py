@@ -1,15 +1,22 @@
-"""Activation on a film: colour that leaves the anatomy visible, and one line that needs no colour."""
+"""Activation and lungs on a film: colour that leaves the anatomy visible, and lines that need no colour."""
 
 import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
 
-from daemon.results.activation import COLOUR_LEVEL, CONTOUR_LEVEL
+from model.activation import COLOUR_LEVEL, CONTOUR_LEVEL, lungs_of
 
 # One hue with rising opacity stays even on lung and on bone and almost vanishes in a grey viewer, where the
 # line carries the message; a many-coloured map draws edges of its own.
 AMBER = np.array([255, 153, 13], np.float32)
 OPACITY_AT_MAXIMUM = 0.5
-CASING_OPACITY = 0.85
-# Share of the maximum per pixel: without a floor, a plateau near the level would turn all white.
+CONTOUR_CASING_OPACITY = 0.85
+# Apart from amber in every kind of colour vision, and thinner than the contour, which is the message.
+LUNG_BLUE = np.array([110, 180, 255], np.float32)
+OUTLINE_OPACITY, OUTLINE_CASING_OPACITY = 0.9, 0.4
+SMOOTHING = 1.5  # samples of the lung fields: their steps go, corners stay
+MIDDLE = 0.5  # where a smoothed edge lies
+# Change per pixel: without a floor, a plateau near the level would turn into line altogether.
 FLATTEST = 0.002
 
 
@@ -50,9 +57,47 @@ def contour(picture: np.ndarray, share: np.ndarray, unit: float) -> np.ndarray:
     (rows, columns, 3) float32
         RGB, 0 to 255.
     """
-    distance = np.abs(share - CONTOUR_LEVEL) / np.maximum(np.hypot(*np.gradient(share)), FLATTEST)
+    away = _distance(share, CONTOUR_LEVEL)
     half = max(2 * unit, 1.6) / 2
-    casing = np.clip(half + unit + 0.5 - distance, 0, 1)[:, :, None] * CASING_OPACITY
-    white = np.clip(half + 0.5 - distance, 0, 1)[:, :, None]
-    cased = picture * (1 - casing)
-    return cased + (255 - cased) * white
+    cased = _line(picture, away, half + unit, np.zeros(3, np.float32), CONTOUR_CASING_OPACITY)
+    return _line(cased, away, half, np.full(3, 255, np.float32), 1)
+
+
+def outline(picture: np.ndarray, fields: np.ndarray, unit: float) -> np.ndarray:
+    """Draw the edge of both lungs, a thin blue line in a faint black casing.
+
+    Parameters
+    ----------
+    picture : (rows, columns, 3) float32
+        RGB, 0 to 255.
+    fields : (field_rows, field_columns, 2) float32
+        Probability of the right and the left lung field over the film's whole area.
+    unit : float
+        Pixels in one unit of length: the line is 1.4 units wide, its casing 1 pixel more on each side.
+
+    Returns
+    -------
+    (rows, columns, 3) float32
+        RGB, 0 to 255. A lung that the film cuts off has no line along the film's edge.
+    """
+    rows, columns = picture.shape[:2]
+    # The edge of what the share is counted in: the soft fields come near the level elsewhere, too.
+    lungs = gaussian_filter(lungs_of(fields).any(axis=-1).astype(np.float32), SMOOTHING)
+    enlarged = Image.fromarray(lungs).resize((columns, rows), Image.Resampling.BICUBIC)
+    away = _distance(np.asarray(enlarged), MIDDLE)
+    half = max(1.4 * unit, 1.2) / 2
+    cased = _line(picture, away, half + 1, np.zeros(3, np.float32), OUTLINE_CASING_OPACITY)
+    return _line(cased, away, half, LUNG_BLUE, OUTLINE_OPACITY)
+
+
+def _distance(field: np.ndarray, level: float) -> np.ndarray:
+    """About how many pixels each one is away from where a field, (rows, columns), crosses a level."""
+    return np.abs(field - level) / np.maximum(np.hypot(*np.gradient(field)), FLATTEST)
+
+
+def _line(
+    picture: np.ndarray, distance: np.ndarray, half_width: float, ink: np.ndarray, opacity: float
+) -> np.ndarray:
+    """A line of one colour, soft over one pixel at its edges."""
+    coverage = np.clip(half_width + 0.5 - distance, 0, 1)[:, :, None] * opacity
+    return picture + (ink - picture) * coverage

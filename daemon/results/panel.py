@@ -1,11 +1,13 @@
 """The figures below the films: scores of both steps, and how to read the activation."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from daemon.results import wording
-from daemon.results.activation import CONTOUR_LEVEL
 from daemon.results.canvas import Canvas
-from daemon.results.overlay import colour
+from daemon.results.overlay import LUNG_BLUE, colour
+from model.activation import CONTOUR_LEVEL
 from model.findings import Reading, StepScores
 
 WHITE, TEXT, QUIET = 255, 226, 176  # grey levels of text: 16:1 and 9.7:1 on black for the last two
@@ -17,6 +19,17 @@ SCORES_HEIGHT, ACTIVATION_HEIGHT = 132, 116
 LEFT, RIGHT = (20, 496), (528, 1004)
 ROW_PITCH = 29
 BAR_FROM_LEFT, BAR_FROM_RIGHT = 164, 58
+SCALE_RIGHT = RIGHT[1] - 14  # the last figure stands half beyond the scale
+LUNG_OUTLINE = "lung outline"
+
+
+class _Bar(NamedTuple):
+    """A row of the panel: its length is `share` of the whole, 0 to 1."""
+
+    label: str
+    share: float
+    figure: str
+    leads: bool
 
 
 def draw_scores(canvas: Canvas, top: float, reading: Reading) -> None:
@@ -35,7 +48,8 @@ def draw_scores(canvas: Canvas, top: float, reading: Reading) -> None:
         if step is None:
             canvas.text(wording.STEP2_NOT_RUN, column[0], top + 61, size=20, grey=QUIET)
         else:
-            _draw_bars(canvas, column, top + 28, step)
+            threshold = f"threshold {wording.threshold_text(step.threshold)}"
+            _draw_bars(canvas, column, top + 28, _bars(step), step.threshold, threshold)
 
 
 def draw_activation(canvas: Canvas, top: float, reading: Reading) -> None:
@@ -48,43 +62,68 @@ def draw_activation(canvas: Canvas, top: float, reading: Reading) -> None:
         Where the band begins, units.
     reading : Reading
     """
-    if wording.has_region(reading):
-        _draw_legend(canvas, top, wording.grid_text(reading))
-        text = "lungs not outlined: share inside them not known"
-    elif reading.activation_label == "normal":
-        text = "not drawn: normal has no place to point at"
-    else:
-        text = "not drawn: the activation is empty"
-    score = "model score: 0 to 100 in each step, not a probability"
     canvas.text("Activation", LEFT[0], top + 26, size=22, grey=WHITE, weight="bold")
-    canvas.text(text, LEFT[0], top + 58, size=20, grey=QUIET)
+    if wording.has_region(reading):
+        _draw_share(canvas, top + 26, reading)
+        _draw_scale(canvas, top)
+        line = top + 110
+        after = _draw_sample(canvas, RIGHT[0], line, "50 % contour", 2, WHITE)
+        _draw_sample(canvas, after, line, LUNG_OUTLINE, 1.4, LUNG_BLUE)
+        grid = wording.grid_text(reading)
+        canvas.text(grid, SCALE_RIGHT, line, size=20, grey=QUIET, align="right")
+    else:
+        normal = reading.activation_label == "normal"
+        why = "normal has no place to point at" if normal else "the activation is empty"
+        canvas.text(f"not drawn: {why}", LEFT[0], top + 58, size=20, grey=QUIET)
+        _draw_sample(canvas, RIGHT[0], top + 26, LUNG_OUTLINE, 1.4, LUNG_BLUE)
+    score = "model score: 0 to 100 in each step, not a probability"
     canvas.text(score, LEFT[0], top + 94, size=20, grey=QUIET)
 
 
-def _draw_bars(canvas: Canvas, column: tuple[int, int], title_baseline: float, step: StepScores) -> None:
-    """A bar and a figure for each class, and the threshold as one line through all of them."""
+def _bars(step: StepScores) -> list[_Bar]:
+    """One row for each class of a step."""
+    return [
+        _Bar(label, score, wording.score_text(score, step.threshold), label == step.leading)
+        for label, score in zip(step.labels, step.scores, strict=True)
+    ]
+
+
+def _draw_share(canvas: Canvas, title_baseline: float, reading: Reading) -> None:
+    """How much of the activation lies inside the lungs; a true share, so in per cent."""
+    share, least = reading.inside.both, reading.least_inside
+    bar = _Bar("inside the lungs", share, wording.share_text(share, least), leads=True)
+    _draw_bars(canvas, LEFT, title_baseline, [bar], least, f"threshold {wording.threshold_text(least)} %")
+
+
+def _draw_bars(
+    canvas: Canvas,
+    column: tuple[int, int],
+    title_baseline: float,
+    bars: list[_Bar],
+    threshold: float,
+    threshold_text: str,
+) -> None:
+    """A bar and a figure for each row, and the threshold as one line through all of them."""
     left, right = column[0] + BAR_FROM_LEFT, column[1] - BAR_FROM_RIGHT
-    for number, (label, score) in enumerate(zip(step.labels, step.scores, strict=True), start=1):
+    for number, bar in enumerate(bars, start=1):
         baseline = title_baseline + number * ROW_PITCH
-        leads = label == step.leading
-        weight, grey = ("bold", WHITE) if leads else ("regular", TEXT)
-        end = left + score * (right - left)
+        weight, grey = ("bold", WHITE) if bar.leads else ("regular", TEXT)
+        end = left + bar.share * (right - left)
         canvas.box(left, baseline - 15, right, baseline + 2)[:] = TRACK
-        canvas.box(left, baseline - 15, end, baseline + 2)[:] = LEADING_BAR if leads else BAR
-        canvas.text(label, column[0], baseline, size=21, grey=grey, weight=weight)
-        figure = wording.score_text(score, step.threshold)
-        canvas.text(figure, column[1], baseline, size=22, grey=grey, weight=weight, align="right")
-    line = left + step.threshold * (right - left)
-    first, last = title_baseline + ROW_PITCH - 15, title_baseline + len(step.labels) * ROW_PITCH + 2
+        canvas.box(left, baseline - 15, end, baseline + 2)[:] = LEADING_BAR if bar.leads else BAR
+        canvas.text(bar.label, column[0], baseline, size=21, grey=grey, weight=weight)
+        size = canvas.fitting(bar.figure, 22, weight, BAR_FROM_RIGHT - 4)
+        canvas.text(bar.figure, column[1], baseline, size=size, grey=grey, weight=weight, align="right")
+    line = left + threshold * (right - left)
+    first, last = title_baseline + ROW_PITCH - 15, title_baseline + len(bars) * ROW_PITCH + 2
     canvas.upright(line, first, last, width=5.8, grey=0)  # keeps the line apart from a white bar
     canvas.upright(line, first - 6, last + 4, width=1.8, grey=WHITE)
-    threshold = f"threshold {wording.threshold_text(step.threshold)}"
-    canvas.text(threshold, line, title_baseline, size=20, grey=QUIET, align="centre")
+    canvas.text(threshold_text, line, title_baseline, size=20, grey=QUIET, align="centre")
 
 
-def _draw_legend(canvas: Canvas, top: float, grid: str) -> None:
-    """The colour on lung and on bone with its scale, the line, and how coarse the activation is."""
-    left, right = RIGHT[0], RIGHT[1] - 14  # the last figure stands half beyond the bar
+def _draw_scale(canvas: Canvas, top: float) -> None:
+    """The colour on lung and on bone with its figures."""
+    left, right = RIGHT[0], SCALE_RIGHT
     heading = "Activation, % of this film’s maximum"
     canvas.text(heading, left, top + 26, size=22, grey=WHITE, weight="bold")
     bar = canvas.box(left, top + 38, right, top + 58)
@@ -101,6 +140,12 @@ def _draw_legend(canvas: Canvas, top: float, grid: str) -> None:
         canvas.upright(x, top + 38 - rise, top + 62, width=width, grey=grey)
         align = "left" if percent == 0 else "centre"
         canvas.text(str(percent), x, top + 82, size=20, grey=grey, weight=weight, align=align)
-    canvas.box(left, top + 102, left + 28, top + 104)[:] = WHITE
-    canvas.text("50 % contour", left + 35, top + 110, size=20, grey=TEXT)
-    canvas.text(grid, right, top + 110, size=20, grey=QUIET, align="right")
+
+
+def _draw_sample(
+    canvas: Canvas, left: float, baseline: float, name: str, width: float, ink: int | np.ndarray
+) -> float:
+    """A piece of a line and what it is; where the next may begin."""
+    canvas.box(left, baseline - 8, left + 28, baseline - 8 + width)[:] = ink
+    canvas.text(name, left + 35, baseline, size=20, grey=TEXT)
+    return left + 35 + canvas.width(name, 20, "regular") + 15

@@ -6,7 +6,6 @@ import numpy as np
 from PIL import Image
 
 from daemon.results import overlay, wording
-from daemon.results.activation import spread
 from daemon.results.canvas import Canvas
 from daemon.results.film import PRODUCT
 from daemon.results.panel import (
@@ -18,6 +17,7 @@ from daemon.results.panel import (
     draw_activation,
     draw_scores,
 )
+from model.activation import spread
 from model.findings import ModelVersion, Reading
 
 # Lengths in units: 1024 of them are the longest side.
@@ -85,28 +85,27 @@ def _draw_head(canvas: Canvas, reading: Reading) -> None:
     """Banner, headline and subline."""
     canvas.box(0, 0, WIDTH, BANNER_HEIGHT)[:] = BANNER
     middle, headline = WIDTH / 2, wording.headline(reading)
-    size = _fitting(canvas, headline, 50, "bold", smallest=40)
+    size = max(canvas.fitting(headline, 50, "bold", TEXT_WIDTH), 40)
     canvas.text(wording.RESEARCH_USE, middle, 34, size=32, grey=TEXT, weight="bold", align="centre")
     canvas.text(headline, middle, 96, size=size, grey=WHITE, weight="bold", align="centre")
     canvas.text(wording.subline(reading), middle, 131, size=25, grey=TEXT, align="centre")
 
 
 def _draw_films(canvas: Canvas, film: np.ndarray, reading: Reading) -> None:
-    """The film untouched on the left, with its activation on the right, and what is what."""
+    """The film untouched on the left, with lungs and activation on the right, and what is what."""
     rows, columns = film.shape
     untouched = film[:, :, None]
     if wording.has_region(reading):
         share = spread(reading.activation, rows, columns)
-        right = np.rint(overlay.contour(overlay.colour(film, share), share, canvas.unit))
-        caption = f"class activation for {reading.activation_label} (step {reading.activation_step})"
+        right = overlay.outline(overlay.colour(film, share), reading.lungs, canvas.unit)
+        right = overlay.contour(right, share, canvas.unit)
+        caption = f"class activation for {wording.activation_source(reading)}"
     else:
-        right = untouched
+        plain = np.repeat(untouched, 3, axis=2).astype(np.float32)
+        right = overlay.outline(plain, reading.lungs, canvas.unit)
         normal = reading.activation_label == "normal"
         caption = "same film, no activation drawn" if normal else "no activation"
-    cells = (
-        (untouched, "film, nothing drawn on it", QUIET),
-        (right, f"{caption}, lungs not outlined", TEXT),
-    )
+    cells = ((untouched, "film, nothing drawn on it", QUIET), (np.rint(right), caption, TEXT))
     top = round(FILMS_TOP * canvas.unit)
     baseline = FILMS_TOP + rows / canvas.unit + 22
     for number, (shown, text, grey) in enumerate(cells):
@@ -127,10 +126,5 @@ def _draw_footer(canvas: Canvas, top: float, model: ModelVersion, now: datetime.
     )
     canvas.box(20, top + 4, 1004, top + 5)[:] = RULE
     for baseline, text in lines:
-        size = _fitting(canvas, text, 20, "regular", smallest=0)  # a long name is rather small than cut off
+        size = canvas.fitting(text, 20, "regular", TEXT_WIDTH)  # a long name is rather small than cut off
         canvas.text(text, WIDTH / 2, baseline, size=size, grey=QUIET, align="centre")
-
-
-def _fitting(canvas: Canvas, text: str, size: float, weight: str, *, smallest: float) -> float:
-    """Text size at which a line fits the picture, no smaller than the smallest."""
-    return max(min(size, size * TEXT_WIDTH / canvas.width(text, size, weight)), smallest)

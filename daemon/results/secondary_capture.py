@@ -114,7 +114,9 @@ def _derivation(reading: Reading) -> str:
     model = reading.model
     parts = [
         f"Model {model.name}, {wording.model_text(model)}",
-        f"activation for {reading.activation_label} (step {reading.activation_step}), {model.method}",
+        f"activation for {wording.activation_source(reading)}, {model.method}",
+        f"lungs found by {model.lungs}",
+        f"threshold inside the lungs {wording.threshold_text(reading.least_inside)} %",
         f"step 1 threshold {wording.threshold_text(reading.step1.threshold)} of 100",
     ]
     if reading.step2:

@@ -2,7 +2,7 @@
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
-from daemon.results.activation import is_empty
+from model.activation import is_empty, lungs_of, main_region
 from model.findings import Decision, ModelVersion, Reading, StepScores
 
 RESEARCH_USE = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
@@ -10,15 +10,15 @@ NOT_REVIEWED = "machine output, not reviewed by a person"
 STEP2_NOT_RUN = "not run: viral does not lead step 1"
 
 
-def rounded_score(score: float, threshold: float) -> Decimal:
-    """A score as it is shown: 0 to 100, whole, half up.
+def rounded_percent(share: float, threshold: float = 0.0) -> Decimal:
+    """A score or a share as it is shown: 0 to 100, whole, half up.
 
-    Where the whole number would lie on the other side of the threshold than the score itself, one decimal,
-    towards the score's own side: 0.5996 at 0.6 is 59.9.
+    Where the whole number would lie on the other side of the threshold than the value itself, one decimal,
+    towards the value's own side: 0.5996 at 0.6 is 59.9.
 
     Parameters
     ----------
-    score, threshold : float
+    share, threshold : float
         0 to 1.
 
     Returns
@@ -26,7 +26,7 @@ def rounded_score(score: float, threshold: float) -> Decimal:
     Decimal
         0 to 100, ready for *Numeric Value*.
     """
-    percent, limit = _percent(score), _percent(threshold)
+    percent, limit = _percent(share), _percent(threshold)
     whole = percent.quantize(Decimal(1), ROUND_HALF_UP)
     if (whole >= limit) == (percent >= limit):
         return whole
@@ -34,15 +34,20 @@ def rounded_score(score: float, threshold: float) -> Decimal:
 
 
 def score_text(score: float, threshold: float) -> str:
-    """A score in words: as `rounded_score`, but ``<1`` and ``>99`` instead of 0 and 100."""
-    rounded = rounded_score(score, threshold)
+    """A score in words: as `rounded_percent`, but ``<1`` and ``>99`` instead of 0 and 100."""
+    rounded = rounded_percent(score, threshold)
     if rounded <= 0:
         return "<1"
     return ">99" if rounded >= 100 else str(rounded)
 
 
+def share_text(share: float, threshold: float = 0.0) -> str:
+    """A true share in words: as `rounded_percent`, in per cent, with 0 and 100."""
+    return f"{rounded_percent(share, threshold)} %"
+
+
 def threshold_text(threshold: float) -> str:
-    """A threshold on the scale of the scores, with the decimals it has: ``60``, ``62.5``."""
+    """A threshold from 0 to 100, with the decimals it has: ``60``, ``62.5``."""
     return f"{_percent(threshold).normalize():f}"
 
 
@@ -54,8 +59,10 @@ def headline(reading: Reading) -> str:
 
 
 def subline(reading: Reading) -> str:
-    """The scores that the headline rests on."""
+    """The scores, or the share inside the lungs, that the headline rests on."""
     step1, step2, decision = reading.step1, reading.step2, reading.decision
+    if decision is Decision.OUTSIDE_LUNGS:
+        return _outside(reading)
     if decision is Decision.BELOW_THRESHOLD:
         return f"step 1: highest score is {_leading(step1)}, threshold {threshold_text(step1.threshold)}"
     if step2 is None:
@@ -82,6 +89,11 @@ def has_region(reading: Reading) -> bool:
         If the activation holds a NaN or an infinite value, also where it is not shown.
     """
     return not is_empty(reading.activation) and reading.activation_label != "normal"
+
+
+def activation_source(reading: Reading) -> str:
+    """Whose activation is given."""
+    return f"{reading.activation_label} (step {reading.activation_step})"
 
 
 def grid_text(reading: Reading) -> str:
@@ -116,6 +128,8 @@ def _statement(reading: Reading) -> str:
     if decision is Decision.BELOW_THRESHOLD:
         limit = threshold_text(step1.threshold)
         return f"Indeterminate: the highest model score, {_leading(step1)}, is below the threshold {limit}."
+    if decision is Decision.OUTSIDE_LUNGS:
+        return f"Indeterminate: {_outside(reading)}."
     if decision is Decision.STEPS_DISAGREE:
         return "Indeterminate: step 1 leads to viral, step 2 to not viral."
     if decision is Decision.UNLIKE_TRAINING:
@@ -135,14 +149,29 @@ def _step(step: StepScores) -> str:
     return f"model score 0 to 100, threshold {threshold_text(step.threshold)}: {scores}."
 
 
+def _outside(reading: Reading) -> str:
+    """How little of the activation lies inside the lungs, and how much would be needed."""
+    least = reading.least_inside
+    share = share_text(reading.inside.both, least)
+    return f"{share} of the activation lies inside the lungs, threshold {threshold_text(least)} %"
+
+
 def _activation(reading: Reading) -> str:
-    """Where the model looked, as far as it is known."""
+    """Where the model looked."""
     if reading.activation_label == "normal":
         return "Activation: not shown, normal has no region."
     if not has_region(reading):
         return "Activation: empty, no region."
-    source = f"{reading.activation_label} (step {reading.activation_step})"
-    return f"Activation for {source}: {grid_text(reading)}, lungs not outlined."
+    inside, least = reading.inside, reading.least_inside
+    lungs = lungs_of(reading.lungs)
+    side = main_region(reading.activation, lungs, *lungs.shape[:2]).side
+    both, limit = share_text(inside.both, least), threshold_text(least)
+    return (
+        f"Activation inside the lungs: {both}, threshold {limit} %. "
+        f"Right lung: {share_text(inside.right)}, left lung: {share_text(inside.left)}. "
+        f"Main region: {f'{side} lung' if side else 'outside the lungs'}. "
+        f"Activation for {activation_source(reading)}, {grid_text(reading)}."
+    )
 
 
 def _leading(step: StepScores) -> str:
