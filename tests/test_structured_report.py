@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from received import NAME, NATIONAL, PATIENT_ID, write_film, write_national_film
 
 from daemon.results import structured_report
+from model.activation import Inside
 
 STORED = Path(__file__).parent / "data"
 PRESENT, ABSENT, UNDETERMINED = "Present", "Absent", "Undetermined"
@@ -87,12 +88,22 @@ EXPECTED = {
     "below_threshold": dict.fromkeys(STEP1 + STEP2, UNDETERMINED),
     "steps_disagree": dict.fromkeys(STEP1 + STEP2, UNDETERMINED),
     "unlike_training": dict.fromkeys(STEP1 + STEP2, UNDETERMINED),
+    "outside_lungs": dict.fromkeys(STEP1 + STEP2, UNDETERMINED),
 }
 
 
 @pytest.mark.parametrize("name", readings.ALL)
 def test_each_scored_class_has_a_group_that_states_the_decision(name):
     assert decisions(build(make_film(), readings.ALL[name]())) == EXPECTED[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "normality"),
+    [("normal", "Normal"), ("covid", "Abnormal"), ("outside_lungs", "Normality Undetermined")],
+)
+def test_normality_follows_the_decision(name, normality):
+    group = groups(build(make_film(), readings.ALL[name]()))["Step 1: normal"]
+    assert children(group, "Normality")[0].ConceptCodeSequence[0].CodeMeaning == normality
 
 
 def test_a_score_is_rounded_in_numeric_value_and_full_in_floating_point_value():
@@ -114,15 +125,80 @@ def test_the_class_with_the_activation_has_its_region_and_every_other_class_the_
     }
     own = outlines.pop("Step 2: COVID-19")
     columns, rows = own.T
-    assert columns.min() < 6.5 * 70 < columns.max() <= 560
+    assert 51 / 96 * 560 < columns.min() < 6.5 * 70 < columns.max() < 86 / 96 * 560  # the left lung
     assert rows.min() < 4.5 * 75 < rows.max() <= 600
     for outline in outlines.values():
         assert outline.tolist() == [[0, 0], [560, 0], [560, 600], [0, 600], [0, 0]]
 
 
 def test_a_normal_reading_points_at_no_place():
-    outline = children(groups(build(make_film(), readings.normal()))["Step 1: normal"], "Image Region")[0]
+    report = build(make_film(), readings.normal())
+    outline = children(groups(report)["Step 1: normal"], "Image Region")[0]
     assert list(outline.GraphicData) == [0, 0, 560, 0, 560, 600, 0, 600, 0, 0]
+    assert shares(report) == {}
+    assert sites(report) == {}
+
+
+def site(item: Dataset) -> tuple[str, str]:
+    """Code of the place that an item is about, and of its side."""
+    (place,) = children(item, "Finding Site")
+    side = children(place, "Laterality")[0].ConceptCodeSequence[0]
+    return place.ConceptCodeSequence[0].CodeValue, side.CodeValue
+
+
+def sites(ds: Dataset) -> dict[str, tuple[str, str]]:
+    """Places of the groups that have one, by tracking identifier."""
+    return {name: site(group) for name, group in groups(ds).items() if children(group, "Finding Site")}
+
+
+def shares(ds: Dataset) -> dict[tuple[str, str], str]:
+    """Shares of the activation, by tracking identifier and code of the side."""
+    return {
+        (name, site(item)[1]): str(item.MeasuredValueSequence[0].NumericValue)
+        for name, group in groups(ds).items()
+        for item in children(group, "Activation inside the lungs")
+    }
+
+
+RIGHT, LEFT, BOTH = "24028007", "7771000", "51440002"
+
+
+@pytest.mark.parametrize(("column", "side"), [(2.0, RIGHT), (6.0, LEFT)])
+def test_the_region_is_in_the_lung_that_it_lies_in_and_no_other_class_has_a_place(column, side):
+    reading = readings.make_reading((0.04, 0.18, 0.78), (0.06, 0.84, 0.10), readings.blob(column=column))
+    assert sites(build(make_film(), reading)) == {"Step 2: COVID-19": ("39607008", side)}
+
+
+def test_a_region_outside_the_lungs_has_no_place():
+    assert sites(build(make_film(), readings.outside_lungs())) == {}
+
+
+def test_machines_can_read_how_much_of_the_activation_lies_in_each_lung():
+    name = "Step 2: COVID-19"
+    ds = build(make_film(), readings.covid())
+    assert shares(ds) == {(name, BOTH): "92", (name, RIGHT): "30", (name, LEFT): "62"}
+    item = children(groups(ds)[name], "Activation inside the lungs")[0]
+    assert item.ConceptNameCodeSequence[0].CodingSchemeDesignator == "99FIRSTREAD"
+    value = item.MeasuredValueSequence[0]
+    assert value.MeasurementUnitsCodeSequence[0].CodeValue == "%"
+    assert value.FloatingPointValue == pytest.approx(92)
+
+
+def test_a_share_just_below_the_threshold_is_not_rounded_up_to_it():
+    reading = readings.make_reading((0.1, 0.8, 0.1), inside=Inside(0.1, 0.4996))
+    ds = build(make_film(), reading)
+    assert shares(ds)["Step 1: bacterial", BOTH] == "59.9"
+    assert set(decisions(ds).values()) == {UNDETERMINED}
+
+
+def test_the_algorithm_names_its_thresholds_and_the_network_that_found_the_lungs():
+    for group in groups(build(make_film(), readings.covid())).values():
+        assert [item.TextValue for item in children(group, "Algorithm Parameters")] == [
+            "threshold 60 of 100",
+            "lungs found by lungs-0 0.0.0",
+            "inside lungs at least 60 %",
+            "weights sha256 0123456789ab",
+        ]
 
 
 def test_the_report_refers_to_its_film():
@@ -162,7 +238,7 @@ def test_a_report_reads_as_stored(tmp_path):
         f"{level}InstanceUID": f"1.2.3.{number}" for number, level in enumerate(["Study", "Series", "SOP"])
     }
     film = make_film(**fixed)
-    for name in ("covid", "normal"):
+    for name in ("covid", "normal", "outside_lungs"):
         path = tmp_path / f"{name}.dcm"
         build(film, readings.ALL[name]()).save_as(path, enforce_file_format=True)
         assert dsr2html_text(path) == (STORED / f"report-{name}.txt").read_text()
@@ -178,7 +254,11 @@ def test_national_films_bring_no_error_of_ours(name, tmp_path):
 
 
 def test_reports_of_a_rich_and_of_a_bare_film_satisfy_the_validators(tmp_path):
-    cases = {"rich": (make_film, readings.other_virus), "bare": (make_bare_film, readings.normal)}
+    cases = {
+        "rich": (make_film, readings.other_virus),
+        "bare": (make_bare_film, readings.normal),
+        "outside": (make_film, readings.outside_lungs),
+    }
     paths = []
     for name, (make, reading) in cases.items():
         film = write_film(tmp_path / f"{name}-film.dcm", make())

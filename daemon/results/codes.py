@@ -20,6 +20,14 @@ OTHER_VIRUS = CodedConcept("OTHERVIRUS", PRIVATE_SCHEME, "Virus other than SARS-
 CERTAINTY = CodedConcept("111012", "DCM", "Certainty of Finding")
 PERCENT = CodedConcept("%", "UCUM", "Percent")
 
+INSIDE_LUNGS = CodedConcept("INSIDELUNGS", PRIVATE_SCHEME, "Activation inside the lungs")
+LUNG = CodedConcept("39607008", "SCT", "Lung")
+LATERALITY = {  # CID 244
+    "right": CodedConcept("24028007", "SCT", "Right"),
+    "left": CodedConcept("7771000", "SCT", "Left"),
+    "both": CodedConcept("51440002", "SCT", "Right and left"),
+}
+
 # A bare "Present" below a finding reads as a diagnosis: it answers this question instead.
 DECISION = CodedConcept("DECISION", PRIVATE_SCHEME, "Model decision at the threshold")
 PRESENT = CodedConcept("52101004", "SCT", "Present")

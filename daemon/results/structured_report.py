@@ -4,6 +4,7 @@ Comprehensive 3D SR by TID 1500 (DICOM PS3.16), primary result of the IHE AI Res
 """
 
 import datetime
+from decimal import Decimal
 
 import numpy as np
 from highdicom import sr
@@ -11,7 +12,6 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from daemon.results import codes, wording
-from daemon.results.activation import region, whole_film
 from daemon.results.film import (
     PRODUCT,
     complete_header,
@@ -23,6 +23,7 @@ from daemon.results.film import (
     result_uid,
     series_uid,
 )
+from model.activation import lungs_of, main_region
 from model.findings import Decision, ModelVersion, Reading, StepScores
 
 KIND = "SR"
@@ -131,24 +132,33 @@ def _group(
 
     On a planar region, if need be the whole film: a viewer that shows regions only then shows every class.
     """
-    outline = whole_film(header.Rows, header.Columns)
-    if wording.has_region(reading) and (number, label) == (reading.activation_step, reading.activation_label):
-        outline = region(reading.activation, header.Rows, header.Columns)
     step = reading.step1 if number == 1 else reading.step2
     evaluations = [sr.QualitativeEvaluation(codes.DECISION, _decision(reading.decision, label))]
     if label == "normal":
         evaluations.append(sr.QualitativeEvaluation(codes.NORMALITY, _normality(reading.decision)))
     if label == "other virus":
         evaluations.append(sr.QualitativeEvaluation(codes.MODEL_CLASS, codes.OTHER_VIRUS))
+    measurements = [_score(step.scores[step.labels.index(label)], step.threshold)]
+    outline, side = _whole_film(header.Rows, header.Columns), None
+    if wording.has_region(reading) and (number, label) == (reading.activation_step, reading.activation_label):
+        lungs = lungs_of(reading.lungs)
+        outline, side = main_region(reading.activation, lungs, header.Rows, header.Columns)
+        measurements += _shares(reading)
     identifier = f"Step {number}: {label}"
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(derive_uid("tracking", uid, identifier), identifier),
         referenced_region=_image_region(header, outline),
         finding_type=codes.FINDINGS[label],
-        algorithm_id=_algorithm(reading.model, step),
-        measurements=[_score(step.scores[step.labels.index(label)], step.threshold)],
+        algorithm_id=_algorithm(reading, step),
+        finding_sites=[_lung(side)] if side else None,
+        measurements=measurements,
         qualitative_evaluations=evaluations,
     )
+
+
+def _whole_film(rows: int, columns: int) -> np.ndarray:
+    """Closed outline of the whole film, (5, 2) float, column and row."""
+    return np.array([(0, 0), (columns, 0), (columns, rows), (0, rows), (0, 0)], float)
 
 
 def _image_region(header: Dataset, outline: np.ndarray) -> sr.ImageRegion:
@@ -157,8 +167,14 @@ def _image_region(header: Dataset, outline: np.ndarray) -> sr.ImageRegion:
     return sr.ImageRegion(sr.GraphicTypeValues.POLYLINE, outline, source)
 
 
-def _algorithm(model: ModelVersion, step: StepScores) -> sr.AlgorithmIdentification:
-    """Which algorithm, and with which threshold (TID 4019)."""
+def _lung(side: str) -> sr.FindingSite:
+    """The right, the left or both lungs as a place."""
+    return sr.FindingSite(codes.LUNG, laterality=codes.LATERALITY[side])
+
+
+def _algorithm(reading: Reading, step: StepScores) -> sr.AlgorithmIdentification:
+    """Which algorithm, and with which thresholds (TID 4019)."""
+    model = reading.model
     return sr.AlgorithmIdentification(
         name=model.name,
         version=model.version,
@@ -166,16 +182,34 @@ def _algorithm(model: ModelVersion, step: StepScores) -> sr.AlgorithmIdentificat
         family=codes.ARTIFICIAL_INTELLIGENCE,
         parameters=[
             f"threshold {wording.threshold_text(step.threshold)} of 100",
+            f"lungs found by {model.lungs}",
+            f"inside lungs at least {wording.threshold_text(reading.least_inside)} %",
             f"weights sha256 {model.weights_sha256[:12]}",
         ],
     )
 
 
 def _score(score: float, threshold: float) -> sr.Measurement:
-    """The score in per cent: as shown in *Numeric Value*, in full in *Floating Point Value*."""
-    measurement = sr.Measurement(codes.CERTAINTY, float(score) * 100, codes.PERCENT)
-    value = measurement[0].MeasuredValueSequence[0]
-    value.NumericValue = str(wording.rounded_score(score, threshold))
+    """The score of a class."""
+    return _percentage(codes.CERTAINTY, score, wording.rounded_percent(score, threshold))
+
+
+def _shares(reading: Reading) -> list[sr.Measurement]:
+    """How much of the activation lies inside both lungs, and inside each."""
+    inside = reading.inside
+    both = wording.rounded_percent(inside.both, reading.least_inside)
+    sides = [("both", inside.both, both)]
+    sides += [(side, share, wording.rounded_percent(share)) for side, share in inside._asdict().items()]
+    return [_percentage(codes.INSIDE_LUNGS, share, shown, _lung(side)) for side, share, shown in sides]
+
+
+def _percentage(
+    name: sr.CodedConcept, share: float, shown: Decimal, site: sr.FindingSite | None = None
+) -> sr.Measurement:
+    """A share in per cent: as shown in *Numeric Value*, in full in *Floating Point Value*."""
+    sites = [site] if site else None
+    measurement = sr.Measurement(name, float(share) * 100, codes.PERCENT, finding_sites=sites)
+    measurement[0].MeasuredValueSequence[0].NumericValue = str(shown)
     return measurement
 
 
