@@ -138,6 +138,17 @@ def test_the_figure_of_the_share_stays_clear_of_its_bar(inside, longest_side):
     assert not after.any()
 
 
+@pytest.mark.parametrize("longest_side", [512, 1024])
+@pytest.mark.parametrize("least", [0.0, 0.1, 1.0])
+def test_the_name_of_a_threshold_at_an_end_stays_clear_of_the_title_and_in_its_column(least, longest_side):
+    reading = dataclasses.replace(readings.bacterial(), least_inside=least)
+    drawn = picture.draw(display(520, 500), reading, NOW, longest_side)
+    unit = longest_side / 1024
+    title = drawn[round((144 + 520 + 30 + 132 + 8) * unit) : round((144 + 520 + 30 + 132 + 31) * unit)]
+    assert not title[:, round(150 * unit) : round(183 * unit)].any()
+    assert not title[:, round(498 * unit) : round(526 * unit)].any()
+
+
 def test_the_bar_of_the_share_ends_at_the_share():
     drawn = picture.draw(display(520, 500), readings.outside_lungs(), NOW, 1024)
     row = drawn[144 + 520 + 30 + 132 + 26 + 29 - 4, 184:438, 0]

@@ -118,7 +118,9 @@ def _draw_bars(
     first, last = title_baseline + ROW_PITCH - 15, title_baseline + len(bars) * ROW_PITCH + 2
     canvas.upright(line, first, last, width=5.8, grey=0)  # keeps the line apart from a white bar
     canvas.upright(line, first - 6, last + 4, width=1.8, grey=WHITE)
-    canvas.text(threshold_text, line, title_baseline, size=20, grey=QUIET, align="centre")
+    half = canvas.width(threshold_text, 20, "regular") / 2
+    middle = min(max(line, left + half), column[1] - half)  # clear of the title
+    canvas.text(threshold_text, middle, title_baseline, size=20, grey=QUIET, align="centre")
 
 
 def _draw_scale(canvas: Canvas, top: float) -> None:
