@@ -3,11 +3,13 @@
 import numpy as np
 
 from model.activation import Inside
-from model.findings import STEP1_LABELS, STEP2_LABELS, Decision, ModelVersion, Reading, StepScores, decide
+from model.findings import STEP1_LABELS, STEP2_LABELS, ModelVersion, Reading, StepScores, decide
 
 MODEL = ModelVersion(
     "example-1", "0.0.0", "lungs-0 0.0.0", "0123456789ab" + "0" * 52, "class activation mapping", (8, 8)
 )
+
+MOSTLY_INSIDE = Inside(0.3, 0.62)
 
 
 def blob(row: float = 4.0, column: float = 6.0) -> np.ndarray:
@@ -28,15 +30,14 @@ def make_reading(
     step2: tuple[float, ...] | None = None,
     activation: np.ndarray | None = None,
     model: ModelVersion = MODEL,
-    inside: Inside = Inside(0.3, 0.62),
+    inside: Inside = MOSTLY_INSIDE,
     unlike_training: bool = False,
 ) -> Reading:
     """A reading as the cascade decides it, thresholds 0.6; the share of the activation inside is invented."""
     first = StepScores(STEP1_LABELS, step1, 0.6)
     second = StepScores(STEP2_LABELS, step2, 0.6) if step2 else None
     plain = decide(first, second)
-    said_by_step2 = second is not None and plain not in (Decision.BELOW_THRESHOLD, Decision.VIRAL)
-    step, label = (2, second.leading) if said_by_step2 else (1, first.leading)
+    step, label = (2, plain.value) if plain in STEP2_LABELS else (1, first.leading)
     decision = decide(
         first,
         second,
