@@ -1,5 +1,6 @@
 """What the results say, in words and figures."""
 
+import numpy as np
 import pytest
 import readings
 from readings import make_reading
@@ -151,3 +152,14 @@ def test_no_word_of_a_diagnosis_is_said(name):
     assert not [word for word in FORBIDDEN if word in text]
     assert text.isascii()
     assert "probability" not in text.replace("a model score is not a probability", "")
+
+
+def test_a_reading_that_points_outside_the_lungs_names_no_lung_even_where_it_also_looked_into_one():
+    also_inside = np.maximum(readings.blob(0.5, 7.0), 0.8 * readings.blob(4.0, 2.5))
+    reading = readings.make_reading(
+        (0.09, 0.23, 0.68), (0.12, 0.67, 0.21), also_inside, inside=Inside(0.25, 0.1)
+    )
+    region = wording.region_of(reading, 96, 96)
+    assert region.side is None
+    assert region.outline[:, 0].min() > 60
+    assert region.outline[:, 1].max() < 30

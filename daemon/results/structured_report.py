@@ -23,7 +23,6 @@ from daemon.results.film import (
     result_uid,
     series_uid,
 )
-from model.activation import lungs_of, main_region
 from model.findings import Decision, ModelVersion, Reading, StepScores
 
 KIND = "SR"
@@ -141,8 +140,7 @@ def _group(
     measurements = [_score(step.scores[step.labels.index(label)], step.threshold)]
     outline, side = _whole_film(header.Rows, header.Columns), None
     if wording.has_region(reading) and (number, label) == (reading.activation_step, reading.activation_label):
-        lungs = lungs_of(reading.lungs)
-        outline, side = main_region(reading.activation, lungs, header.Rows, header.Columns)
+        outline, side = wording.region_of(reading, header.Rows, header.Columns)
         measurements += _shares(reading)
     identifier = f"Step {number}: {label}"
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(

@@ -2,7 +2,9 @@
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
-from model.activation import is_empty, lungs_of, main_region
+import numpy as np
+
+from model.activation import Region, is_empty, lungs_of, main_region
 from model.findings import Decision, ModelVersion, Reading, StepScores
 
 RESEARCH_USE = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
@@ -91,6 +93,22 @@ def has_region(reading: Reading) -> bool:
     return not is_empty(reading.activation) and reading.activation_label != "normal"
 
 
+def region_of(reading: Reading, rows: int, columns: int) -> Region:
+    """The place that a reading points at; of one that points outside the lungs, that place and no lung.
+
+    Parameters
+    ----------
+    reading : Reading
+        Of which `has_region` is true.
+    rows, columns : int
+        Matrix of the film, pixels.
+    """
+    lungs = lungs_of(reading.lungs)
+    if reading.decision is Decision.OUTSIDE_LUNGS:
+        lungs = np.zeros_like(lungs)
+    return main_region(reading.activation, lungs, rows, columns)
+
+
 def activation_source(reading: Reading) -> str:
     """Whose activation is given."""
     return f"{reading.activation_label} (step {reading.activation_step})"
@@ -163,8 +181,7 @@ def _activation(reading: Reading) -> str:
     if not has_region(reading):
         return "Activation: empty, no region."
     inside, least = reading.inside, reading.least_inside
-    lungs = lungs_of(reading.lungs)
-    side = main_region(reading.activation, lungs, *lungs.shape[:2]).side
+    side = region_of(reading, *reading.lungs.shape[:2]).side
     both, limit = share_text(inside.both, least), threshold_text(least)
     return (
         f"Activation inside the lungs: {both}, threshold {limit} %. "
