@@ -166,6 +166,7 @@ def test_a_site_may_have_the_pacs_told_why_a_film_is_not_read(tmp_path, pacs):
         (1, "NA", "SENT"),
         (2, "NA", "SENT"),
     ]
+    assert "  NA to pacs: SENT 0x0000" in node.firstread("show", "2").stdout
     assert len(node.spooled("results")) == 2
     told = {report.StudyInstanceUID: words_of(report)[1] for report in pacs.of(Comprehensive3DSRStorage)}
     assert len(told) == len(pacs.received) == 2
