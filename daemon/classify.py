@@ -48,8 +48,10 @@ def run(config: Config, files: Iterable[Path], out: Path) -> bool:
 
 
 def _classify(config: Config, reader: Reader, path: Path, out: Path) -> Reading:
-    prepared = prepare(path, config.scope, reader.input_size)
+    prepared = prepare(path, config.scope, reader.input_sizes)
     [reading] = reader.read([prepared])
+    if isinstance(reading, OutOfScope):
+        raise reading
     header = pydicom.dcmread(path, stop_before_pixels=True)
     results = build_results(
         header,

@@ -9,7 +9,7 @@ from pydicom.config import IGNORE
 from pydicom.uid import UID, UID_dictionary
 
 from daemon.config_file import STRICT, Storage, read_tables, validated
-from model.scope import ScopeRules
+from model.scope import REFUSALS, ScopeRules
 
 
 def _sop_class_uid(name: str) -> str:
@@ -21,6 +21,15 @@ def _sop_class_uid(name: str) -> str:
     raise ValueError(f"{name!r}, expected the keyword of a SOP class of PS3.6 table A-1 or a UID")
 
 
+def _reportable(code: str) -> str:
+    """Code of a refusal that a report may be made on."""
+    if code in _REPORTABLE:
+        return code
+    raise ValueError(f"{code!r}, expected one of {', '.join(_REPORTABLE)}")
+
+
+# A report on our own result would be answered in turn, for ever; the others leave no picture to report on.
+_REPORTABLE = [code for code in REFUSALS if code not in ("OWN_OUTPUT", "SOP_CLASS", "MATRIX")]
 _KEYWORDS = {entry[4]: uid for uid, entry in UID_dictionary.items() if entry[1] == "SOP Class" and entry[4]}
 
 AeTitle = Annotated[str, Field(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
@@ -29,6 +38,7 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 SopClassUid = Annotated[str, AfterValidator(_sop_class_uid)]
+Reportable = Annotated[str, AfterValidator(_reportable)]
 
 
 # The defaults are keywords too, which validation turns into UIDs.
@@ -76,9 +86,10 @@ class Scope(ScopeRules):
 
 @dataclass(frozen=True, config=STRICT)
 class Results:
-    """Table ``[results]``: how the results look."""
+    """Table ``[results]``: how the results look, and what is said of films that are not read."""
 
     longest_side: Annotated[int, Field(ge=512, le=4096)] = 1024
+    report_not_analysed: tuple[Reportable, ...] = ()
 
 
 @dataclass(frozen=True, config=STRICT)

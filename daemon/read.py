@@ -15,7 +15,7 @@ import resource
 import signal
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -27,10 +27,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from daemon import service
 from daemon.config import Config
-from daemon.results import secondary_capture, structured_report
+from daemon.results import not_analysed, secondary_capture, structured_report
 from model.decode import UnreadableFilm
-from model.findings import Reading
-from model.reader import PreparedFilm, Reader, prepare
+from model.findings import ModelVersion, Reading
+from model.reader import InputSizes, PreparedFilm, Reader, prepare
 from model.scope import OutOfScope, ScopeRules
 from storage import films
 from storage.deliveries import NewDelivery
@@ -47,11 +47,11 @@ _LOGGER = logging.getLogger("firstread.read")
 
 @dataclasses.dataclass
 class InHand:
-    """A claimed film on its way through this process."""
+    """A claimed film on its way through this process: made ready, then answered or refused."""
 
     job: Job
     prepared: PreparedFilm | None = None
-    reading: Reading | None = None
+    answer: Reading | OutOfScope | None = None
 
 
 class ReadLoop:
@@ -111,11 +111,11 @@ class ReadLoop:
         return len(jobs)
 
     def _prepare(self, film: InHand) -> None:
-        self._submit(film, _prepare, self._config.scope, self._reader.input_size)
+        self._submit(film, _prepare, self._config.scope, self._reader.input_sizes)
 
     def _build(self, film: InHand) -> None:
         self._submit(
-            film, _build, self._spool, film.job, film.prepared, film.reading,
+            film, _build, self._spool, film.job, film.prepared, film.answer, self._reader.model,
             self._config.results.longest_side, service.now().astimezone(),
         )  # fmt: skip
 
@@ -142,13 +142,15 @@ class ReadLoop:
         """Move a film on by what its worker found; the one broad except of the read loop."""
         try:
             found = future.result()
-            if film.prepared is None:
+            if film.answer is None:
                 film.prepared = found
                 self._prepared.append(film)
             else:
-                self._finish_read(film, found)
+                self._finish_answered(film, found)
         except OutOfScope as error:
-            self._finish(film.job, FilmState.SKIPPED, str(error))
+            self._answer(film, error)
+        except not_analysed.NotReportable as error:
+            self._retry_or_give_up(film, str(error))
         except UnreadableFilm as error:
             self._finish(film.job, FilmState.FAILED, f"UNREADABLE: {error}")
         except LostClaim as error:
@@ -158,7 +160,7 @@ class ReadLoop:
             _LOGGER.error("job %d: database: %s", film.job.id, error)
         except Exception as error:
             _LOGGER.exception("job %d: a fault of ours", film.job.id)
-            self._retry_or_fail(film.job, f"{type(error).__name__}: {error}")
+            self._retry_or_give_up(film, f"{type(error).__name__}: {error}")
 
     def _run_network(self) -> None:
         """Read what is prepared, full batch or not: workers decode the next films meanwhile."""
@@ -175,41 +177,53 @@ class ReadLoop:
 
     def _read(self, batch: list[InHand]) -> None:
         try:
-            readings = self._reader.read([film.prepared for film in batch])
+            answers = self._reader.read([film.prepared for film in batch])
         except ValueError as error:
             if len(batch) == 1:
-                self._retry_or_fail(batch[0].job, f"{type(error).__name__}: {error}")
+                self._retry_or_give_up(batch[0], f"{type(error).__name__}: {error}")
             else:
                 # One film's scores are no numbers: each alone, so that the others get theirs.
                 for film in batch:
                     self._read([film])
             return
-        for film, reading in zip(batch, readings, strict=True):
-            film.reading = reading
+        for film, answer in zip(batch, answers, strict=True):
+            self._answer(film, answer)
+
+    def _answer(self, film: InHand, answer: Reading | OutOfScope) -> None:
+        """Build what the PACS is told; of most refusals it is told nothing."""
+        film.answer = answer
+        if isinstance(answer, OutOfScope) and answer.code not in self._config.results.report_not_analysed:
+            self._finish(film.job, FilmState.SKIPPED, str(answer))
+        else:
             self._build(film)
 
-    def _finish_read(self, film: InHand, results: list[tuple[str, str, str, str]]) -> None:
+    def _finish_answered(self, film: InHand, results: list[tuple[str, str, str, str]]) -> None:
         new = [
             NewDelivery(kind, destination.name, sop_class_uid, sop_instance_uid, name)
             for destination in self._config.destination
             for kind, sop_class_uid, sop_instance_uid, name in results
         ]
-        films.finish_read(
-            self._engine, film.job.id, self._claimant, service.now(), figures(film.reading), new
-        )
-        _LOGGER.info("job %d: %s read: %s", film.job.id, film.job.sop_instance_uid, film.reading.decision)
+        if isinstance(film.answer, OutOfScope):
+            self._finish(film.job, FilmState.SKIPPED, str(film.answer), new)
+            return
+        films.finish_read(self._engine, film.job.id, self._claimant, service.now(), figures(film.answer), new)
+        _LOGGER.info("job %d: %s read: %s", film.job.id, film.job.sop_instance_uid, film.answer.decision)
 
-    def _retry_or_fail(self, job: Job, reason: str) -> None:
-        last = job.attempts >= self._config.model.attempts
-        self._finish(
-            job,
-            FilmState.FAILED if last else FilmState.QUEUED,
-            f"attempt {job.attempts} of {self._config.model.attempts}: {reason}",
-        )
+    def _retry_or_give_up(self, film: InHand, reason: str) -> None:
+        """Another attempt while there are some; a film that was refused lacks no more than its report."""
+        job, most = film.job, self._config.model.attempts
+        if isinstance(film.answer, OutOfScope):
+            _LOGGER.error(
+                "job %d: %s not analysed, and no report on it: %s", job.id, job.sop_instance_uid, reason
+            )
+            self._finish(job, FilmState.SKIPPED, str(film.answer))
+            return
+        state = FilmState.FAILED if job.attempts >= most else FilmState.QUEUED
+        self._finish(job, state, f"attempt {job.attempts} of {most}: {reason}")
 
-    def _finish(self, job: Job, state: FilmState, reason: str) -> None:
+    def _finish(self, job: Job, state: FilmState, reason: str, new: Sequence[NewDelivery] = ()) -> None:
         with self._claims_of([InHand(job)]):
-            films.finish(self._engine, job.id, self._claimant, state, service.now(), reason)
+            films.finish(self._engine, job.id, self._claimant, state, service.now(), reason, new)
             _LOGGER.info("job %d: %s %s: %s", job.id, job.sop_instance_uid, state, reason)
 
     @contextlib.contextmanager
@@ -237,20 +251,21 @@ class ReadLoop:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._pool = self._new_pool()
         for film in suspects:
-            if film.reading is None:
+            if film.answer is None:
                 self._prepare(film)
             else:
                 self._build(film)
-            (future,) = self._working
-            concurrent.futures.wait([future])
-            self._beat()
-            self._renew(suspects)
-            del self._working[future]
-            if isinstance(future.exception(), BrokenProcessPool):
-                self._pool = self._new_pool()
-                self._retry_or_fail(film.job, "the worker process died or ran out of time on this film")
-            else:
-                self._take(film, future)
+            while self._working:  # once more for the report on a film that its header refused
+                (future,) = self._working
+                concurrent.futures.wait([future])
+                self._beat()
+                self._renew(suspects)
+                del self._working[future]
+                if isinstance(future.exception(), BrokenProcessPool):
+                    self._pool = self._new_pool()
+                    self._retry_or_give_up(film, "the worker process died or ran out of time on this film")
+                else:
+                    self._take(film, future)
 
 
 def figures(reading: Reading) -> dict[str, object]:
@@ -262,6 +277,8 @@ def figures(reading: Reading) -> dict[str, object]:
         "decision": str(reading.decision),
         "step1": dict(zip(reading.step1.labels, reading.step1.scores, strict=True)),
         "step2": reading.step2 and dict(zip(reading.step2.labels, reading.step2.scores, strict=True)),
+        "inside_lungs": reading.inside and {"both": reading.inside.both, **reading.inside._asdict()},
+        "least_inside": reading.least_inside,
         "warnings": list(reading.warnings),
     }
 
@@ -306,23 +323,28 @@ def _bounded(seconds: int, work: Callable, *arguments: object) -> object:
         signal.alarm(0)
 
 
-def _prepare(path: Path, rules: ScopeRules, input_size: int) -> PreparedFilm:
-    return prepare(path, rules, input_size)
+def _prepare(path: Path, rules: ScopeRules, sizes: InputSizes) -> PreparedFilm:
+    return prepare(path, rules, sizes)
 
 
 def _build(
     path: Path,
     spool: Spool,
     job: Job,
-    prepared: PreparedFilm,
-    reading: Reading,
+    prepared: PreparedFilm | None,
+    answer: Reading | OutOfScope,
+    model: ModelVersion,
     longest_side: int,
     now: datetime.datetime,
 ) -> list[tuple[str, str, str, str]]:
-    """Write the results; for each its kind, SOP class, SOP instance and spool name."""
+    """Write the results or the report on a refusal; of each: kind, SOP class and instance, spool name."""
     header = pydicom.dcmread(path, stop_before_pixels=True)
+    if isinstance(answer, OutOfScope):
+        results = {not_analysed.KIND: not_analysed.build(header, answer, model, job.digest, now)}
+    else:
+        results = build_results(header, prepared, answer, job.digest, longest_side, now)
     written = []
-    for kind, ds in build_results(header, prepared, reading, job.digest, longest_side, now).items():
+    for kind, ds in results.items():
         name = spool.write_result(
             ds.SOPInstanceUID, lambda file, ds=ds: ds.save_as(file, enforce_file_format=True)
         )

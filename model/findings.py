@@ -105,7 +105,8 @@ class Reading:
         not viral, COVID-19, other virus; None where viral does not lead step 1.
     decision : Decision
     activation_label : str
-        Class whose activation is given: that of the decision, or the leading one where indeterminate.
+        Class whose activation is given: that of the decision; where indeterminate, of the decision that the
+        scores alone would have given, or the one that leads step 1.
     activation_step : int
         1 or 2.
     activation : (grid_rows, grid_columns) float32

@@ -1,4 +1,4 @@
-"""Is it one upright frontal chest film with both lungs in it? What the picture says; `model.scope` the header."""
+"""Is it one upright chest film with both lungs in it? What the picture says; `model.scope` the header."""
 
 from collections.abc import Mapping, Sequence
 
@@ -69,10 +69,8 @@ def _refusal(found: Found, righted: Found | None, limits: Mapping[str, float]) -
     chest, areas = (righted or found).chest, _areas(righted or found)
     missing = [side for side, area in areas.items() if area < limits["least_lung"]]
     if chest < limits["least_chest"] or len(missing) == len(areas) or (righted and missing):
-        found_text = (
-            f"a picture that is a chest by {chest:.2f}" if chest < limits["least_chest"] else "no lungs"
-        )
-        return OutOfScope("NOT_PLAUSIBLE", found_text, f"one frontal chest film, {limits['least_chest']:g}")
+        seen = f"a chest by {chest:.2f} of 1" if chest < limits["least_chest"] else "no two lungs"
+        return OutOfScope("NOT_PLAUSIBLE", seen, f"two lungs and a chest by {limits['least_chest']:g}")
     if righted and found.lies:
         return OutOfScope("ROTATED", f"a chest turned by {found.lies} degrees", "an upright film")
     if righted:

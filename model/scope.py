@@ -1,4 +1,4 @@
-"""Is it our kind of film? What the header says; `model.plausibility` asks the picture."""
+"""Is it our kind of film? What the header says; `model.gate` asks the picture."""
 
 import datetime
 import re
@@ -43,6 +43,27 @@ DESCRIPTIONS = (
     "StudyDescription", "SeriesDescription", "ProtocolName", "AcquisitionDeviceProcessingDescription",
 )  # fmt: skip
 OWN_NAME = "FIRSTREAD"
+# Why a film is not read, by code: what a person is told. The last five are said of the picture.
+REFUSALS: Mapping[str, str] = {
+    "SOP_CLASS": "not a kind of object that is read",
+    "OWN_OUTPUT": "a result of this node",
+    "FOR_PROCESSING": "for processing",
+    "MODALITY": "not a modality that is read",
+    "COLOUR": "not a grey film",
+    "MULTI_FRAME": "more than one frame",
+    "MATRIX": "no picture matrix",
+    "TOO_SMALL": "too small",
+    "TOO_LARGE": "too large",
+    "NOT_CHEST": "not a chest film",
+    "NOT_FRONTAL": "not a frontal film",
+    "NOT_HUMAN": "not a human",
+    "AGE": "outside the age range",
+    "BLANK": "blank",
+    "NOT_PLAUSIBLE": "the picture shows no chest",
+    "ROTATED": "rotated",
+    "POLARITY_INVERTED": "polarity inverted",
+    "LUNGS_MISSING": "lungs cut off",
+}
 
 
 class OutOfScope(ValueError):
@@ -51,7 +72,7 @@ class OutOfScope(ValueError):
     Parameters
     ----------
     code : str
-        Name of the rule, in capitals.
+        Name of the rule, one of `REFUSALS`.
     found, expected : str
         Never a patient's name, ID or birth date.
     """
@@ -59,6 +80,7 @@ class OutOfScope(ValueError):
     def __init__(self, code: str, found: str, expected: str) -> None:
         super().__init__(code, found, expected)  # all three, so that the exception can cross processes
         self.code, self.found, self.expected = code, found, expected
+        self.reason = REFUSALS[code]
 
     def __str__(self) -> str:
         return f"{self.code}: found {self.found}, expected {self.expected}"
@@ -141,13 +163,13 @@ def _words(ds: Dataset, keywords: tuple[str, ...] = DESCRIPTIONS) -> set[str]:
 
 
 def _check_kind(ds: Dataset, rules: ScopeRules) -> None:
-    """SOP class, our own results, raw films, modality, colour, frames."""
-    if text(ds, "SOPClassUID") not in rules.sop_classes:
-        names = " or ".join(UID(uid).name for uid in rules.sop_classes)
-        raise OutOfScope("SOP_CLASS", _shown(UID(text(ds, "SOPClassUID")).name), names)
+    """Our own results, SOP class, raw films, modality, colour, frames."""
     for keyword in ("Manufacturer", "ManufacturerModelName", "SeriesDescription"):
         if text(ds, keyword).startswith(OWN_NAME):
             raise OutOfScope("OWN_OUTPUT", f"{keyword} of a result of this node", "a film")
+    if text(ds, "SOPClassUID") not in rules.sop_classes:
+        names = " or ".join(UID(uid).name for uid in rules.sop_classes)
+        raise OutOfScope("SOP_CLASS", _shown(UID(text(ds, "SOPClassUID")).name), names)
     raw = text(ds, "SOPClassUID") == DigitalXRayImageStorageForProcessing
     raw = raw or text(ds, "PresentationIntentType") == "FOR PROCESSING"
     if raw and not rules.analyse_for_processing:

@@ -196,9 +196,15 @@ def finish_read(
 
 
 def finish(
-    engine: Engine, job: int, claimant: str, state: FilmState, now: datetime.datetime, reason: str
+    engine: Engine,
+    job: int,
+    claimant: str,
+    state: FilmState,
+    now: datetime.datetime,
+    reason: str,
+    new_deliveries: Sequence[NewDelivery] = (),
 ) -> None:
-    """READING to SKIPPED or FAILED with the reason, or back to QUEUED.
+    """READING to SKIPPED or FAILED with the reason, or back to QUEUED; with a report on it to be delivered.
 
     Raises
     ------
@@ -207,6 +213,7 @@ def finish(
     """
     with engine.begin() as connection:
         _leave_reading(connection, job, claimant, state, now, reason, message=reason)
+        deliveries.insert(connection, job, new_deliveries, now)
 
 
 def release_claims(

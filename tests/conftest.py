@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import servers
 from node import Node, Pacs
+from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import (
@@ -15,6 +16,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from model.pixels import display_picture
 from storage import database
 from storage.spool import Spool
 
@@ -100,9 +102,10 @@ def make_film(**changes: object) -> FileDataset:
     return ds
 
 
-def make_bare_film() -> FileDataset:
+def make_bare_film(pixels: np.ndarray | None = None) -> FileDataset:
     """A DX film with almost no tags: what the standard's type 2 elements leave when empty or absent."""
     return make_film(
+        pixels=pixels,
         SOPClassUID=DigitalXRayImageStorageForPresentation,
         Modality="DX",
         **dict.fromkeys(
@@ -147,6 +150,14 @@ def film():
 def rg1_path() -> str:
     """A real chest PA film (CR, MONOCHROME1, 15 bits) from pydicom-data."""
     return get_testdata_file("RG1_UNCI.dcm", read=False, download=False)
+
+
+@pytest.fixture(scope="session")
+def chest(rg1_path) -> np.ndarray:
+    """The picture of that film, (1024, 964) uint16, 12 bits, MONOCHROME2: `chest_pixels` are no chest to the
+    network that finds the lungs."""
+    display, _ = display_picture(dcmread(rg1_path))
+    return display.astype(np.uint16) * 16
 
 
 @pytest.fixture(scope="session")

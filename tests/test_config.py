@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from daemon import cli, config, config_file
 from daemon.config_file import BadConfig
+from model.scope import REFUSALS
 
 SHIPPED = Path(__file__).parents[1] / "etc" / "firstread.toml"
 TABLES = {
@@ -85,6 +86,18 @@ def test_empty_file_is_every_default(tmp_path):
     path = tmp_path / "firstread.toml"
     path.touch()
     assert config.load(path) == config.Config()
+
+
+def test_reports_are_made_on_refusals_that_are_known_and_on_no_result_of_ours(tmp_path):
+    known = [code for code in REFUSALS if code not in ("OWN_OUTPUT", "SOP_CLASS", "MATRIX")]
+    loaded = config.parse({"results": {"report_not_analysed": known}}, "source")
+    assert loaded.results.report_not_analysed == tuple(known)
+    found = faults('[results]\nreport_not_analysed = ["ROTATED", "OWN_OUTPUT", "SIDEWAYS"]', tmp_path)
+    expected = f"expected one of {', '.join(known)}, found"
+    assert found == [
+        f"[results] report_not_analysed.{number}: Value error, {code!r}, {expected} {code!r}"
+        for number, code in ((1, "OWN_OUTPUT"), (2, "SIDEWAYS"))
+    ]
 
 
 def test_every_fault_is_told_at_once_with_its_table_and_key(tmp_path):

@@ -8,6 +8,7 @@ from pydicom.uid import UID
 
 from daemon import receive, send
 from daemon.config import Config
+from model.scope import REFUSALS
 from model.weights import available, open_version
 from storage.states import DELIVERY_MOVES, FILM_MOVES
 
@@ -63,6 +64,10 @@ def test_conformance_lists_the_statuses_that_are_answered():
         receive.CANNOT_UNDERSTAND,
     )
     assert listed == [f"0x{status:04X}" for status in answered]
+
+
+def test_conformance_lists_the_refusals_in_the_words_of_the_report():
+    assert rows(CONFORMANCE, "code") == [list(refusal) for refusal in REFUSALS.items()]
 
 
 FIGURES = {

@@ -162,6 +162,25 @@ def read_one(engine, destinations=("pacs",)):
     return job
 
 
+def test_a_skipped_film_may_have_a_report_to_be_delivered_and_has_it_once(engine):
+    job = films.enqueue(engine, received(), NOW).job
+    report = [result("NA", destination) for destination in ("pacs", "archive")]
+    for _ in range(2):
+        films.claim(engine, "r", 1, NOW, LATER)
+        films.finish(engine, job, "r", FilmState.SKIPPED, NOW, "NOT_FRONTAL: found LL", report)
+        films.requeue(engine, job, "admin", NOW)
+    with database.reading(engine) as connection:
+        rows = deliveries.of_film(connection, job)
+    assert [(row.kind, row.destination, row.state) for row in rows] == [
+        ("NA", "pacs", "PENDING"),
+        ("NA", "archive", "PENDING"),
+    ]
+    with pytest.raises(LostClaim):
+        films.finish(engine, job, "r", FilmState.SKIPPED, NOW, "", [result("NA", "third")])
+    with database.reading(engine) as connection:
+        assert len(deliveries.of_film(connection, job)) == 2
+
+
 def test_a_read_film_has_one_delivery_for_each_result_and_destination(engine):
     job = read_one(engine, ("pacs", "archive"))
     with database.reading(engine) as connection:

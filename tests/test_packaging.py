@@ -56,9 +56,9 @@ def test_wheel_holds_every_module_of_the_three_packages_and_no_other(wheel):
     assert packed == {path.relative_to(REPOSITORY).as_posix() for path in MODULES}
 
 
-def test_wheel_holds_migrations_weights_and_eigenchests(wheel):
+def test_wheel_holds_migrations_and_weights(wheel):
     packed = set(wheel.namelist())
-    wanted = ["model/*.npz", "model/versions/*/*.h5", "model/versions/*/*.toml", "model/versions/*/*.json",
+    wanted = ["model/versions/*/*.h5", "model/versions/*/*.toml", "model/versions/*/*.json",
               "model/finders/*/*.h5", "model/finders/*/*.toml", "model/finders/*/*.json",
               "storage/migrations/script.py.mako", "storage/migrations/versions/*.py"]  # fmt: skip
     for pattern in wanted:

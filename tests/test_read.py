@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 import servers
+from demo import words_of
 from node import Node, Pacs
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
@@ -43,6 +44,15 @@ def real_film(name):
     """A film of pydicom-data under a fresh UID: several of them share one."""
     ds = pydicom.dcmread(get_testdata_file(name, download=False))
     ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    return ds
+
+
+def turned_film():
+    """RG1 lying on its side under a header that says nothing of it."""
+    ds = real_film("RG1_UNCI.dcm")
+    pixels = np.rot90(ds.pixel_array)
+    ds.Rows, ds.Columns = pixels.shape
+    ds.PixelData = pixels.tobytes()
     return ds
 
 
@@ -111,6 +121,63 @@ def test_nothing_half_written_is_left(read_films):
     assert len(node.spooled("results")) == 8
 
 
+def test_the_job_keeps_how_much_of_the_activation_lies_in_each_lung(read_films):
+    node, _, _ = read_films
+    for row in node.films():
+        if row.state == "READ":
+            inside = row.reading["inside_lungs"]
+            assert inside["both"] == pytest.approx(inside["right"] + inside["left"])
+            assert 0 <= row.reading["least_inside"] <= 1
+
+
+def test_a_turned_film_is_skipped_and_the_pacs_hears_nothing(tmp_path, pacs):
+    node = Node(tmp_path, {"pacs": pacs.port})
+    with node.running("run"):
+        node.store(turned_film(), real_film("RG1_J2KI.dcm"))
+        rows = node.wait_for_ends(2)
+    assert [row.state for row in rows] == ["SKIPPED", "READ"]
+    assert rows[0].reason == "ROTATED: found a chest turned by 90 degrees, expected an upright film"
+    assert len(pacs.received) == len(node.spooled("results")) == 2
+    node.engine.dispose()
+
+
+def test_a_site_may_have_the_pacs_told_why_a_film_is_not_read(tmp_path, pacs):
+    """By the picture, by the header, not at all for another reason; once, though the film is tried again."""
+    codes = ["ROTATED", "NOT_CHEST"]
+    node = Node(tmp_path, {"pacs": pacs.port}, tables={"results": {"report_not_analysed": codes}})
+    turned, ankle = turned_film(), real_film("RG3_UNCI.dcm")
+    lateral = real_film("RG1_J2KI.dcm")
+    lateral.ViewPosition = "LL"
+    nowhere = real_film("RG3_UNCI.dcm")
+    del nowhere.StudyInstanceUID
+    with node.running("run"):
+        node.store(turned, ankle, lateral, nowhere)
+        node.wait_for_ends(4)
+        assert node.firstread("requeue", "1").returncode == 0
+        servers.wait_until(lambda: [row.state for row in node.films()] == ["SKIPPED"] * 4)
+    rows = node.films()
+    assert [row.reason.partition(":")[0] for row in rows] == [
+        "ROTATED",
+        "NOT_CHEST",
+        "NOT_FRONTAL",
+        "NOT_CHEST",
+    ]
+    assert sorted((row.film_id, row.kind, row.state) for row in node.deliveries()) == [
+        (1, "NA", "SENT"),
+        (2, "NA", "SENT"),
+    ]
+    assert "  NA to pacs: SENT 0x0000" in node.firstread("show", "2").stdout
+    assert len(node.spooled("results")) == 2
+    told = {report.StudyInstanceUID: words_of(report)[1] for report in pacs.of(Comprehensive3DSRStorage)}
+    assert len(told) == len(pacs.received) == 2
+    assert "Not analysed: rotated. Found: a chest turned by 90 degrees." in told[turned.StudyInstanceUID]
+    assert "Not analysed: not a chest film. Found: EXTREMITY." in told[ankle.StudyInstanceUID]
+    [line] = [line for line in node.log_text().splitlines() if "no report on it" in line]
+    assert line.endswith("found no StudyInstanceUID, expected them in the film's header")
+    assert "Traceback" not in node.log_text()
+    node.engine.dispose()
+
+
 def slow_film(film, path):
     """JPEG-LS of noise, so large that its decoding takes seconds."""
     from jpeg_ls import encode_array
@@ -128,17 +195,23 @@ def test_a_film_that_hangs_its_decoder_fails_after_its_attempts_and_the_others_a
     node = Node(
         tmp_path,
         {"pacs": pacs.port},
-        tables={"model": {"film_timeout_seconds": 1, "attempts": 2}},
+        tables={
+            "model": {"film_timeout_seconds": 1, "attempts": 2},
+            "results": {"report_not_analysed": ["NOT_CHEST"]},
+        },
     )
-    with node.running("receive", "read"):
+    with node.running("receive"):
         node.store(
-            real_film("RG1_J2KI.dcm"), slow_film(film, tmp_path / "slow.dcm"), real_film("RG1_J2KI.dcm")
-        )
-        servers.wait_until(lambda: {row.state for row in node.films()} <= {"READ", "FAILED"}, 60)
+            real_film("RG1_UNCI.dcm"), slow_film(film, tmp_path / "slow.dcm"), real_film("RG1_UNCI.dcm"),
+            real_film("RG3_UNCI.dcm"), real_film("RG3_UNCI.dcm"),
+        )  # fmt: skip
+    with node.running("read"):
+        servers.wait_until(lambda: not {row.state for row in node.films()} & {"QUEUED", "READING"}, 60)
     rows = node.films()
-    assert [row.state for row in rows] == ["READ", "FAILED", "READ"]
+    assert [row.state for row in rows] == ["READ", "FAILED", "READ", "SKIPPED", "SKIPPED"]
     assert rows[1].reason == "attempt 2 of 2: the worker process died or ran out of time on this film"
-    assert len(node.spooled("films")) == 3
+    assert len(node.spooled("films")) == 5
+    assert len(node.spooled("results")) == 6
     node.engine.dispose()
 
 

@@ -9,7 +9,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
-from pydicom.uid import CTImageStorage, DigitalXRayImageStorageForProcessing
+from pydicom.uid import Comprehensive3DSRStorage, CTImageStorage, DigitalXRayImageStorageForProcessing
 
 from model.scope import OutOfScope, ScopeRules, age_years, check_header
 
@@ -46,6 +46,7 @@ def test_a_film_with_almost_no_tags_passes():
     [
         ("SOP_CLASS", {"SOPClassUID": CTImageStorage}),
         ("OWN_OUTPUT", {"Manufacturer": "Firstread"}),
+        ("OWN_OUTPUT", {"Manufacturer": "Firstread", "SOPClassUID": Comprehensive3DSRStorage}),
         ("OWN_OUTPUT", {"ManufacturerModelName": "Firstread"}),
         ("OWN_OUTPUT", {"SeriesDescription": "Firstread result, not for diagnosis"}),
         ("FOR_PROCESSING", {"SOPClassUID": DigitalXRayImageStorageForProcessing}),
@@ -139,9 +140,14 @@ def test_a_refusal_names_rule_found_and_expected():
     assert str(refusal(BodyPartExamined="HIP")) == "NOT_CHEST: found HIP, expected CHEST or THORAX or LUNG"
 
 
+def test_a_refusal_says_why_in_words():
+    assert refusal(ViewPosition="LL").reason == "not a frontal film"
+
+
 def test_a_refusal_crosses_processes():
     sent = refusal(BodyPartExamined="HIP")
-    assert str(pickle.loads(pickle.dumps(sent))) == str(sent)
+    came = pickle.loads(pickle.dumps(sent))
+    assert (str(came), came.reason) == (str(sent), sent.reason)
 
 
 def test_no_refusal_names_the_patient():

@@ -3,6 +3,8 @@
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept
 
+from model.scope import REFUSALS
+
 # For what no standard scheme says; identified in every data set that uses it (PS3.3 C.12.1.1.13).
 PRIVATE_SCHEME = "99FIRSTREAD"
 
@@ -58,6 +60,14 @@ PATIENT_ORIENTATION_COLUMN = CodedConcept("111043", "DCM", "Patient Orientation 
 
 SOURCE_IMAGE = CodedConcept("121322", "DCM", "Source image for image processing operation")
 PROCESSING_EQUIPMENT = CodedConcept("109102", "DCM", "Processing Equipment")
+
+ANALYSES = CodedConcept("111065", "DCM", "Summary of Analyses")
+NOT_ATTEMPTED = CodedConcept("111225", "DCM", "Not Attempted")  # CID 6042
+WHY_NOT_ANALYSED = CodedConcept("WHYNOTANALYSED", PRIVATE_SCHEME, "Reason why the film was not analysed")
+REFUSED = {  # by the code of a refusal, whose underscores would make one longer than 16 characters
+    code: CodedConcept(code.replace("_", ""), PRIVATE_SCHEME, reason.capitalize())
+    for code, reason in REFUSALS.items()
+}
 
 
 def private_scheme() -> CodingSchemeIdentificationItem:

@@ -72,32 +72,67 @@ def build(
     header = complete_header(film)
     header.Rows, header.Columns = rows, columns
     uid = result_uid(film, film_digest, reading.model, KIND)
+    series = (series_uid(film, reading.model, KIND), SERIES_NUMBER, SERIES_DESCRIPTION)
+    groups = _groups(header, reading, uid)
+    return document(film, header, groups, wording.summary(reading), reading.model, series, uid, now)
+
+
+def document(
+    film: Dataset,
+    header: Dataset,
+    groups: list,
+    summary: tuple[str, ...],
+    model: ModelVersion,
+    series: tuple[str, int, str],
+    uid: str,
+    now: datetime.datetime,
+) -> Dataset:
+    """A report of `groups` on one film, by the model.
+
+    Parameters
+    ----------
+    film : Dataset
+        Header as received.
+    header : Dataset
+        `film.complete_header` of it, with *Rows* and *Columns*.
+    groups : list
+        Measurement groups of TID 1410 or 1501, at least one.
+    summary : tuple of str
+        Lines of the *Summary*.
+    model : ModelVersion
+    series : (str, int, str)
+        UID, number and description.
+    uid : str
+        *SOP Instance UID*.
+    now : datetime
+        Time of production, aware.
+    """
     report = sr.MeasurementReport(
-        observation_context=_observation_context(reading.model),
+        observation_context=_observation_context(model),
         procedure_reported=codes.IMAGING_PROCEDURE,
-        imaging_measurements=_groups(header, reading, uid),
+        imaging_measurements=groups,
         title=codes.REPORT_TITLE,
         language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(codes.ENGLISH),
         referenced_images=[header],
     )
     root = report[0]
     _add_film_descriptors(root, film)
-    _insert_texts(root, reading)
+    _insert_texts(root, summary)
     _separate(root)
     ds = sr.Comprehensive3DSR(
         evidence=[header],
         content=root,
-        series_instance_uid=series_uid(film, reading.model, KIND),
-        series_number=SERIES_NUMBER,
-        series_description=SERIES_DESCRIPTION,
+        series_instance_uid=series[0],
+        series_number=series[1],
+        series_description=series[2],
         sop_instance_uid=uid,
         instance_number=instance_number(film),
         manufacturer=PRODUCT,
         manufacturer_model_name=PRODUCT,
-        software_versions=reading.model.version,
+        software_versions=model.version,
         is_complete=True,
         coding_schemes=[codes.private_scheme()],
-        contributing_equipment=[equipment(reading.model)],
+        contributing_equipment=[equipment(model)],
     )
     return finish(ds, film, now)
 
@@ -246,13 +281,13 @@ def _add_film_descriptors(root: Dataset, film: Dataset) -> None:
             entry.ContentSequence.append(sr.TextContentItem(name, direction, relationship))
 
 
-def _insert_texts(root: Dataset, reading: Reading) -> None:
+def _insert_texts(root: Dataset, summary: tuple[str, ...]) -> None:
     """Comment and Summary, first of all that the report contains."""
     relationship = sr.RelationshipTypeValues.CONTAINS
     texts = [
         sr.TextContentItem(codes.COMMENT, COMMENT, relationship),
         # A reader sees lines; one that drops the line ends still sees sentences.
-        sr.TextContentItem(codes.SUMMARY, "\r\n".join(wording.summary(reading)), relationship),
+        sr.TextContentItem(codes.SUMMARY, "\r\n".join(summary), relationship),
     ]
     first = next(
         number
