@@ -1,6 +1,5 @@
 """Where the lungs of a film are, how it lies, and whether it is a chest: the lung network's front door."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path

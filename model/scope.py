@@ -1,4 +1,4 @@
-"""Is it our kind of film? What the header says; `model.plausibility` asks the picture."""
+"""Is it our kind of film? What the header says; `model.gate` asks the picture."""
 
 import datetime
 import re
