@@ -11,6 +11,7 @@ from PIL import Image
 from daemon.cli import main
 from model.evaluation.films import NoFilms, as_film, prepare_file, read_films
 from model.pixels import display_picture
+from model.reader import InputSizes
 
 
 @pytest.fixture
@@ -47,7 +48,10 @@ def test_a_picture_comes_through_the_door_as_it_is():
 
 
 def test_dicom_jpeg_and_png_of_one_film_give_nearly_the_same_input(collection):
-    inputs = [prepare_file(collection / name, 64).network_input for name in ("a.png", "b.jpg", "c.dcm")]
+    inputs = [
+        prepare_file(collection / name, InputSizes(192, 64)).network_input
+        for name in ("a.png", "b.jpg", "c.dcm")
+    ]
     assert np.abs(inputs[0] - inputs[1]).mean() < 0.01
     assert np.abs(inputs[0] - inputs[2]).mean() < 0.01
 
@@ -66,8 +70,9 @@ def test_the_figures_come_as_one_json_object(collection, capsys):
     assert (found["model"], found["n"], found["n_refused"]) == ("gao-2020", 4, 1)
     assert list(found["refused"]) == ["d.png"]
     assert set(found["by_source"]) == {"north", "south"}
-    assert found["by_geometry"]["squashed"] == {"n": 1, "n_refused": 1, "n_indeterminate": 0}
-    for name in ("accuracy", "balanced_accuracy", "macro_f1", "per_class", "calibration"):
+    refused = {"n": 1, "n_refused": 1, "refused_for": {"BLANK": 1}, "n_indeterminate": 0}
+    assert found["by_geometry"]["squashed"] == refused
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "per_class", "calibration", "outside_lungs"):
         assert name in found
         assert name in found["ci95"]
 
@@ -77,6 +82,7 @@ def test_the_figures_come_as_a_table(collection, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("gao-2020 ")
     assert lines[1].startswith("4 films of north, south, folds [7, 8]: 1 refused")
+    assert lines[2] == "refused for 1 BLANK"
     assert any(line.startswith("  by source") for line in lines)
 
 
