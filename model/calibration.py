@@ -93,6 +93,27 @@ def squares(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.square(scores - np.eye(scores.shape[1])[labels]).sum(axis=1)
 
 
+def least_inside(shares: np.ndarray, outside: float) -> float:
+    """The share inside the lungs from which a reading that points at a place stands.
+
+    Parameters
+    ----------
+    shares : (n,) float
+        Share of the activation inside, 0 to 1, of films that were answered rightly and trained nothing.
+    outside : float
+        Share of these that may lie below it, 0 to 1.
+
+    Returns
+    -------
+    float
+        Rounded down to hundredths; 0 where there are no films.
+    """
+    if not len(shares):
+        return 0.0
+    edge = np.quantile(shares, outside, method="lower")
+    return float(np.floor(edge * 100 + 1e-9) / 100)  # 0.29 * 100 is a little less than 29
+
+
 def operating_threshold(
     scores: np.ndarray, ill: np.ndarray, harmless: int, point: Mapping[str, float]
 ) -> dict:

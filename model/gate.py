@@ -1,4 +1,4 @@
-"""Is it one upright chest film with both lungs in it? What the picture says; `model.scope` the header."""
+"""Is it one upright frontal chest with both lungs? What the picture says; `model.scope` asks the header."""
 
 from collections.abc import Mapping, Sequence
 

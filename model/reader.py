@@ -278,13 +278,13 @@ class Reader:
         ValueError
             If a film's input or the network's answer holds a NaN or infinity.
         """
-        batches = [self._none]
+        batches = []
         for start in range(0, len(films), self._batch_size):
             batch = slice(start, start + self._batch_size)
             shown = [self._shown(*pair) for pair in zip(films[batch], lungs[batch], strict=True)]
             said = self._call(np.stack(shown))
             batches.append(said if self._framing is None else self._brought_back(said, lungs[batch]))
-        return Answers(*(np.concatenate(arrays) for arrays in zip(*batches, strict=True)))
+        return Answers(*(np.concatenate(arrays) for arrays in zip(*(batches or [self._none]), strict=True)))
 
     def _shown(self, film: PreparedFilm, lungs: Found) -> np.ndarray:
         """What the version sees of a film."""

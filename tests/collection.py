@@ -15,7 +15,7 @@ def make_collection(folder: Path) -> Path:
     rng = np.random.default_rng(8)
     lines = [("file", "label", "group_id", "source", "fold", "age_group", "licence")]
     for i in range(FILMS):
-        picture = (chest_pixels(120, 110) // 16 * rng.uniform(0.5, 1) + rng.normal(0, 9, (120, 110))).clip(0)
+        picture = (chest_pixels(120, 110) // 16 * rng.uniform(0.5, 1) + rng.normal(0, 2, (120, 110))).clip(0)
         Image.fromarray(picture.astype(np.uint8)).save(folder / f"{i}.png")
         label = ("normal", "bacterial", "viral", "covid19")[i % 4]
         source = "raddb" if i % 12 in (10, 11) else "kaggle"

@@ -34,13 +34,22 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def chest_pixels(rows: int = 600, columns: int = 560) -> np.ndarray:
-    """A drawn chest, (rows, columns) uint16, 12 bits, MONOCHROME2: dark lungs in a lighter body."""
+    """A drawn chest, (rows, columns) uint16, 12 bits, MONOCHROME2, that the lung network takes for one.
+
+    Dark lungs, narrow above and cut off by the diaphragm below, in a lighter body with neck, heart and spine.
+    """
     y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
-    grey = 2600.0 - 1900.0 * np.clip(np.hypot(x / 1.05, y / 1.4) - 0.75, 0, 0.4) / 0.4
+    trunk = 0.3 + 0.85 / (1 + np.exp(-(y + 0.8) * 12))
+    lungs = np.zeros_like(x)
     for side in (-1, 1):
-        inside = np.hypot((x - 0.42 * side) / 0.32, (y + 0.05) / 0.62)
-        grey -= 1500.0 / (1 + np.exp((inside - 1) * 14))
-    grey += 500.0 * np.exp(-((x / 0.12) ** 2)) + 60.0 * np.sin(y * 40)
+        across = (x - 0.42 * side) / (0.18 + 0.2 * np.clip(y + 0.75, 0, 1))
+        inside = np.cbrt(np.abs(across) ** 3 + np.abs((y + 0.1) / 0.68) ** 3)
+        below = y - (0.42 + 0.6 * (x - 0.42 * side) ** 2)
+        lungs += 1 / (1 + np.exp((inside - 1) * 14)) / (1 + np.exp(below * 30))
+    heart = 1 / (1 + np.exp((np.hypot((x - 0.12) / 0.32, (y - 0.2) / 0.32) - 1) * 14))
+    grey = 2600.0 - 1900.0 * np.clip((np.abs(x) - trunk) / 0.15, 0, 1)
+    grey += 400.0 * heart - 1500.0 * lungs * (1 - 0.8 * heart)
+    grey += 600.0 * np.exp(-((x / 0.1) ** 2)) + 60.0 * np.sin(y * 40)
     noise = np.random.default_rng(7).normal(0, 20, grey.shape)
     return np.clip(grey + noise, 0, 4095).astype(np.uint16)
 

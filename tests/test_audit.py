@@ -48,16 +48,6 @@ def test_only_the_part_that_is_shown_is_left():
     assert np.array_equal(shown["only the border"][0], picture[0])
 
 
-def test_the_share_of_an_activation_inside_a_mask():
-    activation = np.zeros((8, 8), np.float32)
-    activation[:, :4] = 1
-    mask = np.zeros((80, 80), bool)
-    mask[:, :40] = True
-    assert audit.share_inside(activation, mask) > 0.95
-    assert audit.share_inside(activation, ~mask) < 0.05
-    assert audit.share_inside(np.zeros((8, 8), np.float32), mask) is None
-
-
 def test_a_recipe_without_a_source_holds_it_out():
     recipe = read_recipe(VERSIONS / "gao-2020")
     without = audit.without_source(recipe, "nih")

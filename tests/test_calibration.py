@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from collection import make_collection
 from scipy.special import softmax
+from test_metrics import judged
 
 from model import calibration
-from model.evaluation.finish import finish
+from model.evaluation.finish import finish, pointed_rightly
 from model.reader import Reader
 from model.weights import VERSIONS
 
@@ -75,6 +76,26 @@ def test_a_label_without_half_of_the_score_is_never_said():
     assert (found["threshold"], found["unanswered"]) == (0.5, 0.5)
 
 
+def test_the_least_share_inside_leaves_no_more_than_was_allowed_below():
+    shares = np.array([0.05, 0.318, 0.4, 0.9, *[0.95] * 96])
+    assert calibration.least_inside(shares, 0.02) == 0.31
+    assert (shares < 0.31).mean() <= 0.02
+    assert calibration.least_inside(shares, 0.04) == 0.9
+    assert calibration.least_inside(shares, 0.0) == 0.05
+    assert calibration.least_inside(np.array([0.29]), 0.02) == 0.29
+    assert calibration.least_inside(np.array([]), 0.02) == 0.0
+
+
+def test_only_right_answers_that_point_at_a_place_set_the_least_share_inside():
+    films = judged(
+        ["normal", "bacterial", "bacterial", "covid19", "normal"],
+        [(0.9, 0.1, 0.0), (0.1, 0.9, 0.0), (0.9, 0.1, 0.0), (0.1, 0.1, 0.8), (0.1, 0.9, 0.0)],
+    )
+    inside = np.array([np.nan, 0.7, np.nan, 0.8, 0.1])
+    films = type(films)(**(vars(films) | {"inside": inside}))
+    assert films.inside[pointed_rightly(films)].tolist() == [0.7, 0.8]
+
+
 def test_a_finished_version_is_calibrated_and_knows_its_training_films(tmp_path):
     version = shutil.copytree(VERSIONS / "gao-2020", tmp_path / "version")
     films = make_collection(tmp_path)
@@ -86,5 +107,7 @@ def test_a_finished_version_is_calibrated_and_knows_its_training_films(tmp_path)
     for step in ("step1", "step2"):
         assert 0.05 <= found["temperature"][step] <= 20
         assert 0.5 <= found["thresholds"][step] <= 1
+    assert 0 <= found["thresholds"]["inside_lungs"] <= 1
+    assert found["figures"]["test_folds"]["refused_for"] == {}
     assert Reader(version, 1).model.name == "gao-2020"
     assert finish(version, films, tmp_path)["thresholds"] == found["thresholds"]

@@ -13,7 +13,8 @@ from daemon.cli import main
 from model.evaluation import plots
 from model.evaluation.card import write_card
 from model.evaluation.card_figures import figure
-from model.weights import VERSIONS, open_version
+from model.lungs import FINDERS, LATEST
+from model.weights import VERSIONS, digest, open_version
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,10 @@ def test_the_card_has_every_chapter_and_its_numbers_are_those_of_the_figures(car
     ):  # fmt: skip
         assert f"\n## {chapter}" in text
     assert "RESEARCH USE ONLY - NOT FOR DIAGNOSIS" in text
+    assert "lungs-1 0.1.0" in text
+    assert "A mirrored film cannot be told" in text
+    assert "| share said to point outside the lungs |" in text
+    assert "of its activation lies inside the lungs" in text.replace("\n", " ")
     assert found["weights_sha256"] in text
     assert found["date"] == "2026-11-25"
     for side in found["sides"].values():
@@ -72,9 +77,9 @@ def test_a_figure_of_a_part_has_the_interval_of_the_part():
 
 def test_a_card_that_ships_is_of_the_weights_that_ship():
     for card in VERSIONS.glob("*/card.md"):
-        digest = open_version(card.parent.name).weights_sha256
-        assert digest in card.read_text()
-        assert json.loads((card.parent / "figures.json").read_text())["weights_sha256"] == digest
+        of_both = open_version(card.parent.name).weights + open_version(FINDERS / LATEST).weights
+        assert digest(of_both) in card.read_text()
+        assert json.loads((card.parent / "figures.json").read_text())["weights_sha256"] == digest(of_both)
 
 
 def test_a_card_takes_neither_folds_nor_sources(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,11 @@ from conftest import chest_pixels, make_film
 from PIL import Image
 
 from daemon.cli import main
-from model.evaluation.films import NoFilms, as_film, prepare_file, read_films
+from model.evaluation.answers import judge
+from model.evaluation.films import JudgedFilm, NoFilms, as_film, prepare_file, read_films
 from model.pixels import display_picture
+from model.reader import InputSizes, Reader
+from model.training.films import read_picture
 
 
 @pytest.fixture
@@ -47,7 +51,10 @@ def test_a_picture_comes_through_the_door_as_it_is():
 
 
 def test_dicom_jpeg_and_png_of_one_film_give_nearly_the_same_input(collection):
-    inputs = [prepare_file(collection / name, 64).network_input for name in ("a.png", "b.jpg", "c.dcm")]
+    inputs = [
+        prepare_file(collection / name, InputSizes(192, 64)).network_input
+        for name in ("a.png", "b.jpg", "c.dcm")
+    ]
     assert np.abs(inputs[0] - inputs[1]).mean() < 0.01
     assert np.abs(inputs[0] - inputs[2]).mean() < 0.01
 
@@ -66,8 +73,9 @@ def test_the_figures_come_as_one_json_object(collection, capsys):
     assert (found["model"], found["n"], found["n_refused"]) == ("gao-2020", 4, 1)
     assert list(found["refused"]) == ["d.png"]
     assert set(found["by_source"]) == {"north", "south"}
-    assert found["by_geometry"]["squashed"] == {"n": 1, "n_refused": 1, "n_indeterminate": 0}
-    for name in ("accuracy", "balanced_accuracy", "macro_f1", "per_class", "calibration"):
+    refused = {"n": 1, "n_refused": 1, "refused_for": {"BLANK": 1}, "n_indeterminate": 0}
+    assert found["by_geometry"]["squashed"] == refused
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "per_class", "calibration", "outside_lungs"):
         assert name in found
         assert name in found["ci95"]
 
@@ -77,6 +85,7 @@ def test_the_figures_come_as_a_table(collection, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("gao-2020 ")
     assert lines[1].startswith("4 films of north, south, folds [7, 8]: 1 refused")
+    assert lines[2] == "refused for 1 BLANK"
     assert any(line.startswith("  by source") for line in lines)
 
 
@@ -89,3 +98,31 @@ def test_sources_may_be_parted_by_blanks_or_commas(collection, capsys):
 def test_no_film_to_judge_is_told_in_a_line(collection, capsys):
     assert evaluate(collection, "--folds", "3") == 1
     assert "no film in folds [3]" in capsys.readouterr().err
+
+
+SET = Path(__file__).parents[2] / "shared" / "data" / "cxr"
+
+
+@pytest.mark.skipif(not SET.exists(), reason="the labelled films are not beside the project")
+def test_what_the_gate_refuses_is_judged_no_further(tmp_path):
+    names = sorted((SET / "images" / "openist").iterdir())[:4]
+    changes = (np.array, lambda picture: picture[::-1, ::-1], lambda picture: 255 - picture, np.array)
+    films = []
+    for number, (path, change) in enumerate(zip(names, changes, strict=True)):
+        Image.fromarray(np.ascontiguousarray(change(read_picture(path)))).save(tmp_path / f"{number}.png")
+        films.append(JudgedFilm(f"{number}.png", "normal", str(number), "openist", 8))
+    (tmp_path / "4.dcm").write_bytes(b"no film")
+    films.append(JudgedFilm("4.dcm", "normal", "4", "openist", 8))
+    reader = Reader("gao-2020", 4)
+    judged = judge(reader, films, tmp_path)
+    assert [film.file for film in judged.films] == ["0.png", "3.png"]
+    refused = {film.file: reason.partition(":")[0] for film, reason in judged.refused}
+    assert refused == {"1.png": "ROTATED", "2.png": "POLARITY_INVERTED", "4.dcm": "UNREADABLE"}
+    prepared = [prepare_file(tmp_path / name, reader.input_sizes) for name in ("0.png", "3.png")]
+    readings = reader.read(prepared)
+    assert list(judged.decisions) == [reading.decision for reading in readings]
+    for share, reading in zip(judged.inside, readings, strict=True):
+        if reading.activation_label == "normal":
+            assert np.isnan(share)
+        else:
+            assert share == pytest.approx(reading.inside.both)

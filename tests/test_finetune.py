@@ -1,15 +1,22 @@
 """What the fine-tuning learns from: partial labels, shares of sources, changed films."""
 
+import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from collection import make_collection
+from conftest import chest_pixels
+from PIL import Image
 
-from model.training.films import LabelledFilm, files_found, sample, untyped_pneumonia
-from model.training.finetune import batches_of, freeze, shares
+from model.evaluation.films import prepare_file, prepare_picture
+from model.framing import GRID
+from model.reader import Reader
+from model.training.films import LabelledFilm, files_found, network_inputs, sample, untyped_pneumonia
+from model.training.finetune import as_served, batches_of, cached, freeze, shares
 from model.training.partial_labels import OneOf, may_be, right
 from model.training.restyle import degrade, mix_spectra, restyle, softened
 from model.weights import VERSIONS, read_recipe
@@ -135,6 +142,49 @@ def test_the_frozen_blocks_are_the_first():
     assert network.get_layer("step1_logits").trainable
     freeze(network, 0)
     assert network.get_layer("stem_convolution").trainable
+
+
+FRAMING = """
+[framing]
+margin = 0.1
+masked = true
+"""
+
+
+@pytest.mark.parametrize("framing", ["", FRAMING], ids=["whole film", "framed"])
+@pytest.mark.parametrize("name", ["firstread-1", "gao-2020"])
+def test_a_version_is_trained_on_the_pixels_that_it_is_served(name, framing, tmp_path):
+    folder = shutil.copytree(VERSIONS / name, tmp_path / name)
+    (folder / "model.toml").write_text((folder / "model.toml").read_text() + framing)
+    films = []
+    for number in range(3):
+        picture = np.roll(chest_pixels(300, 280) >> 4, 8 * number, axis=1).astype(np.uint8)
+        Image.fromarray(picture).save(tmp_path / f"{number}.png")
+        films.append(replace(labelled("normal"), file=f"{number}.png"))
+    reader = Reader(folder, batch_size=4)
+    prepared = [prepare_file(tmp_path / film.file, reader.input_sizes) for film in films]
+    served = np.stack([reader._shown(*pair) for pair in zip(prepared, reader.look(prepared), strict=True)])
+    table = read_recipe(folder).get("framing")
+    assert (table is None) == np.array_equal(served, np.stack([film.network_input for film in prepared]))
+    if name == "gao-2020":
+        assert np.array_equal(network_inputs(films, tmp_path, reader.input_sizes.steps, table), served)
+    else:
+        assert np.array_equal(as_served(films, tmp_path, table), served[..., :1])
+        assert cached(films, tmp_path, table).shape == (3, 256, 256, 1)
+
+
+def test_a_framed_version_answers_over_the_whole_film(tmp_path):
+    folder = shutil.copytree(VERSIONS / "gao-2020", tmp_path / "framed")
+    (folder / "model.toml").write_text((folder / "model.toml").read_text() + FRAMING)
+    reader = Reader(folder, batch_size=2)
+    picture = (chest_pixels(300, 280) >> 4).astype(np.uint8)
+    beside = np.pad(picture, ((0, 0), (0, 140)))  # the film lies in the left two thirds of the picture
+    films = [prepare_picture(of, reader.input_sizes) for of in (picture, beside, picture)]
+    answers = reader.answer(films, reader.look(films))
+    assert answers.activations1.shape == (3, 3, GRID, GRID)
+    assert not answers.activations1[1, ..., 3 * GRID // 4 :].any()
+    assert answers.activations2.max() > 0
+    assert reader.answer([], []).step1_logits.shape == (0, 3)
 
 
 RUN = """

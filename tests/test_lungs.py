@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from model.evaluation.boxes import overlap
-from model.lungs import FINDERS, LATEST, LungFinder
-from model.training.films import read_picture
+from model.lungs import FINDERS, LATEST, Found, LungFinder
+from model.training.films import one_channel, read_picture
 from model.training.lung_films import LEFT, OPACITY, RIGHT, lungs_apart
 from model.training.not_chests import not_chests
 from model.weights import WeightsInvalid, available, open_version, read_recipe
@@ -175,6 +175,10 @@ def test_changed_weights_of_the_lung_network_are_refused(tmp_path):
         LungFinder(folder)
 
 
+def look(finder: LungFinder, *films: np.ndarray) -> list[Found]:
+    return finder.find(one_channel(films, finder.input_size))
+
+
 def _middle(found) -> tuple[np.ndarray, np.ndarray]:
     """Centre of the lung field, and the best box of each lung, as shares of the sides."""
     mask = found.mask(200, 200)
@@ -187,7 +191,7 @@ def _middle(found) -> tuple[np.ndarray, np.ndarray]:
 def test_mask_and_boxes_move_with_the_film(finder, film):
     rows, columns = film.shape
     shifted = np.pad(film, ((rows // 8, 0), (columns // 10, 0)))[:rows, :columns]
-    (at, boxes), (shifted_at, shifted_boxes) = map(_middle, finder.find([film, shifted]))
+    (at, boxes), (shifted_at, shifted_boxes) = map(_middle, look(finder, film, shifted))
     assert np.allclose(shifted_at - at, (1 / 8, 1 / 10), atol=0.04)
     moved = np.clip(np.add(boxes, (0.1, 0.125, 0.1, 0.125)), 0, 1)
     assert all(
@@ -198,7 +202,7 @@ def test_mask_and_boxes_move_with_the_film(finder, film):
 def test_mask_and_boxes_shrink_with_the_film(finder, film):
     rows, columns = film.shape
     margin = ((rows // 8, rows // 8), (columns // 8, columns // 8))
-    whole, smaller = finder.find([film, np.pad(film, margin)])
+    whole, smaller = look(finder, film, np.pad(film, margin))
     share = smaller.mask(300, 300).mean() / whole.mask(300, 300).mean()
     assert share == pytest.approx(0.8**2, rel=0.12)
     boxes, smaller_boxes = _middle(whole)[1], _middle(smaller)[1]
@@ -209,7 +213,7 @@ def test_mask_and_boxes_shrink_with_the_film(finder, film):
 
 
 def test_mirrored_lungs_are_named_by_their_place(finder, film):
-    as_is, mirrored = finder.find([film, film[:, ::-1]])
+    as_is, mirrored = look(finder, film, film[:, ::-1])
     for one in (as_is, mirrored):
         columns = one.fields.mean(axis=0)  # (192, 2)
         right, left = (columns * np.arange(192)[:, None]).sum(axis=0) / columns.sum(axis=0)

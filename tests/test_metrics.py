@@ -9,7 +9,7 @@ from model.evaluation.answers import CLASSES, Judged, four_classes
 from model.evaluation.evaluate import figures, report
 from model.evaluation.films import JudgedFilm
 from model.evaluation.redrawn import redrawn
-from model.findings import STEP1_LABELS, STEP2_LABELS, StepScores, decide
+from model.findings import STEP1_LABELS, STEP2_LABELS, Decision, StepScores, decide
 
 
 def judged(truth: list[str], step1: list, step2: list | None = None, **parts: list[str]) -> Judged:
@@ -25,7 +25,8 @@ def judged(truth: list[str], step1: list, step2: list | None = None, **parts: li
         decisions[i] = decide(first, StepScores(STEP2_LABELS, second, 0.6) if asked else None)
     places = np.array([CLASSES.index(label) for label in truth])
     none = np.zeros((len(truth), 2))
-    return Judged(films, places, none, none, step1, step2, none, decisions, (), 1.0)
+    inside = np.where(step1[:, 0] < 0.5, np.linspace(0.1, 1, len(truth)), np.nan)
+    return Judged(films, places, none, none, step1, step2, none, decisions, inside, (), 1.0)
 
 
 # Said: normal, normal, COVID-19 (wrong, and below the threshold), COVID-19, bacterial, normal (wrong).
@@ -153,11 +154,31 @@ def test_every_figure_lies_in_its_interval_and_each_source_has_its_own():
 
 
 def test_a_film_that_was_refused_is_counted_and_judged_no_further():
-    refused = ((JudgedFilm("a.png", "normal", "a", "ward", 8), "BLANK"),)
+    refused = ((JudgedFilm("a.png", "normal", "a", "ward", 8), "BLANK: found nothing"),)
     films = Judged(**(vars(HAND) | {"refused": refused}))
     found = report(films)
     assert (found["n"], found["n_refused"], found["accuracy"]) == (7, 1, 0.6667)
     assert found["by_source"]["ward"]["n"] == 1
     assert "accuracy" not in found["by_source"]["ward"]
-    assert found["refused"] == {"a.png": "BLANK"}
+    assert found["refused"] == {"a.png": "BLANK: found nothing"}
+    assert (found["refused_for"], found["by_source"]["hospital"]["refused_for"]) == ({"BLANK": 1}, {})
     assert figures(HAND)["n_refused"] == 0
+
+
+def test_the_share_inside_the_lungs_is_of_the_films_that_point_at_a_place():
+    decisions = HAND.decisions.copy()
+    decisions[2] = Decision.OUTSIDE_LUNGS
+    inside = np.array([np.nan, np.nan, 0.2, 0.9, 0.6, np.nan])
+    found = figures(Judged(**(vars(HAND) | {"inside": inside, "decisions": decisions})))
+    assert (found["outside_lungs"], found["inside_lungs"]) == (0.1667, 0.6)
+    assert found["ci95"]["inside_lungs"] == [0.2, 0.6]  # the films at 0.2 and 0.9 are of one patient
+    assert found["indeterminate"] == {"indeterminate: outside the lungs": 1}
+    nowhere = figures(Judged(**(vars(HAND) | {"inside": np.full(6, np.nan)})))
+    assert nowhere["inside_lungs"] is nowhere["ci95"]["inside_lungs"] is None
+
+
+def test_a_quantile_of_a_draw_counts_each_film_by_its_weight():
+    values = np.array([0.3, np.nan, 0.1, 0.2])
+    weights = np.array([[1, 1, 1, 1], [0, 5, 3, 1], [4, 0, 1, 0], [0, 2, 0, 0]], float)
+    assert bootstrap.quantile(weights, values, 0.5)[:3].tolist() == [0.2, 0.1, 0.3]
+    assert np.isnan(bootstrap.quantile(weights, values, 0.5)[3])

@@ -9,7 +9,8 @@ import numpy as np
 
 from model.decode import UnreadableFilm
 from model.evaluation.films import JudgedFilm, prepare_file
-from model.findings import Decision
+from model.findings import Reading
+from model.lungs import Found
 from model.reader import PreparedFilm, Reader
 from model.scope import OutOfScope
 
@@ -36,8 +37,11 @@ class Judged:
         Penultimate features.
     decisions : (n,) object
         `Decision`.
+    inside : (n,) float64
+        Share of the activation that lies inside the lungs, 0 to 1; NaN where it is that of normal, which
+        points at no place, or empty.
     refused : tuple of (JudgedFilm, str)
-        Those that were not read, and why.
+        Those that were not read, and why; the reason's code comes first.
     milliseconds_per_film : float
         From file to decision, one film after the other made ready, in batches answered.
     """
@@ -50,6 +54,7 @@ class Judged:
     step2: np.ndarray
     features: np.ndarray
     decisions: np.ndarray
+    inside: np.ndarray
     refused: tuple[tuple[JudgedFilm, str], ...]
     milliseconds_per_film: float
 
@@ -123,21 +128,30 @@ def judge(reader: Reader, films: Sequence[JudgedFilm], root: Path) -> Judged:
     """
     if strange := {film.label for film in films} - set(CLASSES):
         raise ValueError(f"found the labels {sorted(strange)}, expected {', '.join(CLASSES)}")
-    read, refused = [], []
-    parts: list[tuple] = [_said(reader, [])]
+    read: list[JudgedFilm] = []
+    refused: list[tuple[JudgedFilm, str]] = []
+    parts: list[tuple] = [_said(reader, [], [])]
     start = time.perf_counter()
     for place in range(0, len(films), BATCH):
-        prepared = []
+        opened, prepared = [], []
         for film in films[place : place + BATCH]:
             try:
-                prepared.append(prepare_file(root / film.file, reader.input_size))
-            except (OutOfScope, UnreadableFilm) as error:
+                prepared.append(prepare_file(root / film.file, reader.input_sizes))
+            except OutOfScope as error:
                 refused.append((film, str(error)))
+            except UnreadableFilm as error:
+                refused.append((film, f"UNREADABLE: {error}"))
             else:
+                opened.append(film)
+        refusals, passed, lungs = through_the_gate(reader, prepared)
+        for film, refusal in zip(opened, refusals, strict=True):
+            if refusal is None:
                 read.append(film)
-        parts.append(_said(reader, prepared))
+            else:
+                refused.append((film, str(refusal)))
+        parts.append(_said(reader, passed, lungs))
     elapsed = time.perf_counter() - start
-    logits1, logits2, step1, step2, features, decisions = (
+    logits1, logits2, step1, step2, features, decisions, inside = (
         np.concatenate(a) for a in zip(*parts, strict=True)
     )
     return Judged(
@@ -149,17 +163,45 @@ def judge(reader: Reader, films: Sequence[JudgedFilm], root: Path) -> Judged:
         step2=step2,
         features=features,
         decisions=decisions,
+        inside=inside,
         refused=tuple(refused),
         milliseconds_per_film=round(1000 * elapsed / len(films), 2),
     )
 
 
-def _said(reader: Reader, films: list[PreparedFilm]) -> tuple[np.ndarray, ...]:
-    """Logits and scores of both steps, features and decisions of at most one batch."""
-    answers = reader.answer(films)
+def through_the_gate(
+    reader: Reader, films: Sequence[PreparedFilm]
+) -> tuple[list[OutOfScope | None], list[PreparedFilm], list[Found]]:
+    """Judge films by their picture, as the node does.
+
+    Returns
+    -------
+    refusals : list of OutOfScope or None
+        One for each film.
+    passed : list of PreparedFilm
+        Those that are not refused.
+    lungs : list of Found
+        What was found in these.
+    """
+    found = reader.look(films)
+    refusals = reader.refusals(films, found)
+    kept = [place for place, refusal in enumerate(refusals) if refusal is None]
+    return refusals, [films[place] for place in kept], [found[place] for place in kept]
+
+
+def _said(reader: Reader, films: list[PreparedFilm], lungs: list[Found]) -> tuple[np.ndarray, ...]:
+    """Logits and scores of both steps, features, decisions and shares inside of at most one batch."""
+    answers = reader.answer(films, lungs)
     scores = (of_step.astype(float) for of_step in reader.scores(answers))
-    decisions: list[Decision] = [reading.decision for reading in reader.decide(films, answers)]
-    return answers.step1_logits, answers.step2_logits, *scores, answers.features, _objects(decisions)
+    readings = reader.decide(films, lungs, answers)
+    decisions = _objects([reading.decision for reading in readings])
+    inside = np.array([_inside(reading) for reading in readings], float)
+    return answers.step1_logits, answers.step2_logits, *scores, answers.features, decisions, inside
+
+
+def _inside(reading: Reading) -> float:
+    points_at_a_place = reading.activation_label != "normal" and reading.inside is not None
+    return reading.inside.both if points_at_a_place else np.nan
 
 
 def _objects(values: list) -> np.ndarray:

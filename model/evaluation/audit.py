@@ -16,11 +16,12 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from model.activation import share_inside
 from model.evaluation import bootstrap, metrics
 from model.evaluation.answers import CLASSES, Judged, four_classes
 from model.evaluation.bootstrap import DIGITS
 from model.evaluation.films import JudgedFilm, prepare_picture
-from model.reader import PreparedFilm, Reader
+from model.reader import Reader
 from model.training.films import read_picture
 
 FEWEST = 15  # patients of a source in a class, for its films to be told apart
@@ -28,7 +29,6 @@ FOLDS = 5
 MASKS = "lung_masks.csv"
 LUNG = 2  # value of the lungs in a mask; 1 is an object over a lung
 BORDER = 0.1  # of each side
-ACTIVATION_LEVEL = 0.35  # of the map's maximum: what a picture shows in colour
 BATCH = 64
 PAIR = ("normal", "covid19")  # the classes that more than one training source has
 WEAK = 0.01  # inverse strength of the penalty: more features than films of some sources
@@ -240,6 +240,9 @@ def parts_of_the_film(
 ) -> dict:
     """What is answered when the version sees a part of the film only.
 
+    No film is refused, and one that is framed by its lungs is framed as the whole film: what is asked is what
+    the classifier leans on.
+
     Parameters
     ----------
     reader : Reader
@@ -256,19 +259,20 @@ def parts_of_the_film(
         lungs is no reading of the lungs.
     """
     outlined = [film for film in films if film.file in masks]
-    found = {}
-    for name, show in PARTS.items():
-        scores = []
-        for start in range(0, len(outlined), BATCH):
-            batch = outlined[start : start + BATCH]
-            prepared = [_shown(film, masks[film.file], show, root, reader.input_size) for film in batch]
-            scores.append(four_classes(*reader.scores(reader.answer(prepared))))
-        found[name] = _of_scores(outlined, np.concatenate(scores)) if scores else {"n": 0}
-    return found
-
-
-def _shown(film: JudgedFilm, mask: np.ndarray, show: Callable, root: Path, size: int) -> PreparedFilm:
-    return prepare_picture(show(mask, read_picture(root / film.file)), size)
+    scores: dict[str, list[np.ndarray]] = {name: [] for name in PARTS}
+    for start in range(0, len(outlined), BATCH):
+        batch = outlined[start : start + BATCH]
+        whole = [prepare_picture(read_picture(root / film.file), reader.input_sizes) for film in batch]
+        lungs = reader.look(whole)
+        for name, show in PARTS.items():
+            shown = [
+                prepare_picture(show(masks[film.file], of.display), reader.input_sizes)
+                for film, of in zip(batch, whole, strict=True)
+            ]
+            scores[name].append(four_classes(*reader.scores(reader.answer(shown, lungs))))
+    if not outlined:
+        return {name: {"n": 0} for name in PARTS}
+    return {name: _of_scores(outlined, np.concatenate(of_part)) for name, of_part in scores.items()}
 
 
 def _of_scores(films: Sequence[JudgedFilm], scores: np.ndarray) -> dict:
@@ -308,12 +312,15 @@ def activation_in_the_lungs(
     outlined = [film for film in films if film.file in masks]
     for start in range(0, len(outlined), BATCH):
         batch = outlined[start : start + BATCH]
-        prepared = [prepare_picture(read_picture(root / film.file), reader.input_size) for film in batch]
-        for film, reading in zip(batch, reader.read(prepared), strict=True):
+        prepared = [prepare_picture(read_picture(root / film.file), reader.input_sizes) for film in batch]
+        lungs = reader.look(prepared)
+        readings = reader.decide(prepared, lungs, reader.answer(prepared, lungs))
+        for film, reading in zip(batch, readings, strict=True):
             mask = masks[film.file]
-            share = share_inside(reading.activation, mask)
+            # A person's outline does not say which lung is which.
+            share = share_inside(reading.activation, np.stack([mask, np.zeros_like(mask)], axis=-1))
             if reading.activation_label != "normal" and share is not None:
-                shares.setdefault(reading.activation_label, []).append((share, float(mask.mean())))
+                shares.setdefault(reading.activation_label, []).append((share.both, float(mask.mean())))
     return {
         label: {
             "n": len(pairs),
@@ -323,22 +330,6 @@ def activation_in_the_lungs(
         }
         for label, pairs in sorted(shares.items())
     }
-
-
-def share_inside(activation: np.ndarray, mask: np.ndarray) -> float | None:
-    """Share of an activation that is shown and lies inside a mask; None where nothing is shown.
-
-    Parameters
-    ----------
-    activation : (grid_rows, grid_columns) float32
-        0 to 1.
-    mask : (rows, columns) bool
-    """
-    rows, columns = mask.shape
-    enlarged = Image.fromarray(activation).resize((columns, rows), Image.Resampling.BICUBIC)
-    shown = np.asarray(enlarged).clip(0)
-    shown = np.where(shown >= ACTIVATION_LEVEL, shown, 0)
-    return float(shown[mask].sum() / shown.sum()) if shown.any() else None
 
 
 def audit(reader: Reader, trained_on: Judged, judged: Judged, root: Path) -> dict:

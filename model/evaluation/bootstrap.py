@@ -78,6 +78,20 @@ def mean_of_surest(
     return mean(kept, values[order])
 
 
+def quantile(weights: np.ndarray, values: np.ndarray, share: float) -> np.ndarray:
+    """The smallest value that `share` of each draw does not exceed, (draws,).
+
+    A value of NaN is not counted; NaN where nothing is.
+    """
+    weights, values = weights[:, np.isfinite(values)], values[np.isfinite(values)]
+    if not len(values):
+        return np.full(len(weights), np.nan)
+    order = np.argsort(values)
+    reached = np.cumsum(weights[:, order], axis=1)
+    found = values[order][(reached >= share * reached[:, -1:]).argmax(axis=1)]
+    return np.where(reached[:, -1] > 0, found, np.nan)
+
+
 def divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Quotient, NaN where nothing is divided."""
     return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, np.nan), where=whole > 0)

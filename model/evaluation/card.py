@@ -48,7 +48,8 @@ def write_card(version_name: str | Path, manifest_csv: Path, root: Path, now: da
     found = {
         "name": version.recipe["name"],
         "version": version.recipe["version"],
-        "weights_sha256": version.weights_sha256,
+        "weights_sha256": reader.model.weights_sha256,
+        "lungs": reader.model.lungs,
         "date": now.date().isoformat(),
         "method": reader.model.method,
         "milliseconds_per_film": judged.milliseconds_per_film,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from model.evaluation import card_figures, card_words
 from model.evaluation.answers import CLASSES
-from model.evaluation.table import markdown_table, shown
+from model.evaluation.table import listed, markdown_table, shown
 
 WIDTH = 110
 
@@ -53,7 +53,8 @@ def _head(found: Mapping) -> str:
         ("", ""),
         [
             ("model", f"{found['name']} {found['version']}"),
-            ("weights, SHA-256", found["weights_sha256"]),
+            ("finds the lungs", found["lungs"]),
+            ("weights of both, SHA-256", found["weights_sha256"]),
             ("activation", found["method"]),
             ("time for a film, file to decision", f"{found['milliseconds_per_film']} ms on the machine used"),
             ("judged on", found["date"]),
@@ -83,12 +84,10 @@ def _warnings(found: Mapping) -> str:
 def _refused(found: Mapping) -> str:
     rows = []
     for side, of_side in found["sides"].items():
-        reasons = ", ".join(
-            f"{n} {reason.removeprefix('indeterminate: ')}"
-            for reason, n in of_side.get("indeterminate", {}).items()
-        )
-        rows.append((side, of_side["n"], of_side["n_refused"], of_side["n_indeterminate"], reasons))
-    head = ("films of the", "films", "refused by the picture", "indeterminate", "why")
+        refused = of_side["n_refused"], listed(of_side["refused_for"])
+        undecided = listed(of_side.get("indeterminate", {})).replace("indeterminate: ", "")
+        rows.append((side, of_side["n"], *refused, of_side["n_indeterminate"], undecided))
+    head = ("films of the", "films", "refused by the picture", "for", "indeterminate", "why")
     return f"## Refused and undecided films\n\n{card_words.REFUSED}\n\n{markdown_table(head, rows)}"
 
 
@@ -131,7 +130,7 @@ Network `{recipe["network"]}`, input {recipe["input_size"]} x {recipe["input_siz
 bacterial, viral; then not viral, COVID-19, other virus. Trained on
 {", ".join(recipe["sources"]["train"])}, folds {recipe["folds"]["train"]}; validated on folds
 {recipe["folds"]["validate"]}, tested on {recipe["folds"]["test"]}. Training:
-{_listed(recipe["training"])}. Augmentation: {_listed(recipe["augmentation"])}.{more}
+{_in_words(recipe["training"])}. Augmentation: {_in_words(recipe["augmentation"])}.{more}
 
 Set on the validation films, sensitivity first ({recipe["threshold"]["sensitivity"]} asked, at most
 {recipe["threshold"]["unanswered"]} of the films without an answer): a leading score from the smallest
@@ -142,15 +141,17 @@ possible up to the threshold is the indeterminate band. Sensitivity: share of pn
 
 A film whose penultimate features lie further from those of the training films than
 {manifest["unlike"]["limit"]} (Mahalanobis, the 99th percentile of the validation films) is called unlike
-them, and indeterminate."""
+them, and indeterminate. A reading that points at a place stands where
+{manifest["thresholds"]["inside_lungs"]} or more of its activation lies inside the lungs; at most
+{recipe["threshold"]["outside_lungs"]} of the rightly answered validation films lie below."""
 
 
-def _listed(value: object) -> str:
+def _in_words(value: object) -> str:
     """A table of the recipe, or what lies in it, in words."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name.replace('_', ' ')} {_listed(inner)}" for name, inner in value.items())
+        return ", ".join(f"{name.replace('_', ' ')} {_in_words(inner)}" for name, inner in value.items())
     if isinstance(value, list):
-        return " then ".join(f"({_listed(inner)})" for inner in value)
+        return " then ".join(f"({_in_words(inner)})" for inner in value)
     return str(value)
 
 

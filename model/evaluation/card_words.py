@@ -48,8 +48,13 @@ REFUSED = """\
 The node does not read, and says why: another SOP class or modality than CR and DX, films for processing,
 colour, several frames, another body part than the chest, a view that is not PA or AP, animals, a matrix below
 300 x 300 or above 50 million pixels, an age outside the site's limits, films that cannot be decoded; and by
-their picture: blank films, negatives, and pictures unlike a frontal chest. What passes and should not (a
-rotated film, an unusual projection, heavy drawing on the film) is caught only in part."""
+their picture: blank films (BLANK), films turned by a quarter, a half or three quarters (ROTATED), negatives
+(POLARITY_INVERTED), chests without one of the lungs (LUNGS_MISSING), and pictures that are no frontal chest
+(NOT_PLAUSIBLE). **A mirrored film cannot be told** from one of a patient whose organs lie the other way
+round, and is read. What else passes and should not (an unusual projection, heavy drawing on the film) is
+caught only in part. The films here are chests that were to be read: what is refused is refused wrongly,
+unless the source itself has it turned, inverted or cut. How pictures that are no chest are refused stands in
+the card of the network that finds the lungs."""
 
 LABELS = """\
 Classes are the sources' own: kaggle's from the file names (clinicians graded the films; bacterial or
@@ -82,6 +87,7 @@ CREDITS = {
 
 LIMITS = """\
 - Scores of a film unlike the training films mean little; the check above finds only some of them.
+- An activation inside the lungs makes no answer right, and is no outline of a finding.
 - The interval of a figure tells how it would vary with other patients of the same sources, not with other
   hospitals.
 - Sex, ethnicity and severity are mostly not stated by the sources, so fairness over them could not be judged.

@@ -1,5 +1,6 @@
 """Judge a version on labelled films, through the same door as the node."""
 
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
@@ -89,11 +90,17 @@ def figures(judged: Judged) -> dict:
     Returns
     -------
     dict
-        n, n_refused and n_indeterminate; where a film was read also `metrics.counts`, `metrics.points`, and
-        ci95 in the same nesting.
+        n, n_refused, refused_for (films by the code of the reason) and n_indeterminate; where a film was
+        read also `metrics.counts`, `metrics.points`, and ci95 in the same nesting.
     """
     refused = len(judged.refused)
-    counted = {"n": len(judged.films) + refused, "n_refused": refused, "n_indeterminate": 0}
+    codes = Counter(reason.partition(":")[0] for _, reason in judged.refused)
+    counted = {
+        "n": len(judged.films) + refused,
+        "n_refused": refused,
+        "refused_for": dict(sorted(codes.items())),
+        "n_indeterminate": 0,
+    }
     if not len(judged.films):
         return counted
     counted |= metrics.counts(judged)

@@ -9,8 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
-from model.preprocess import network_input
-from model.reader import PreparedFilm, prepare
+from model.reader import InputSizes, PreparedFilm, prepare, ready
 from model.scope import ScopeRules
 from model.training.films import LabelledFilm, read_picture, sample, select, without_groups_of
 
@@ -102,15 +101,15 @@ def split(films: Sequence[JudgedFilm], recipe: Mapping) -> dict[str, list[Judged
     return sides | {"held_out": held_out}
 
 
-def prepare_file(path: Path, input_size: int) -> PreparedFilm:
+def prepare_file(path: Path, sizes: InputSizes) -> PreparedFilm:
     """A film of a set, through the door that the node's films pass.
 
     Parameters
     ----------
     path : Path
         DICOM Part 10, JPEG or PNG.
-    input_size : int
-        `Reader.input_size`.
+    sizes : InputSizes
+        `Reader.input_sizes`.
 
     Raises
     ------
@@ -118,20 +117,20 @@ def prepare_file(path: Path, input_size: int) -> PreparedFilm:
         As `model.reader.prepare`.
     """
     is_picture = path.suffix.lower() in PICTURES
-    return prepare(as_film(read_picture(path)) if is_picture else path, RULES, input_size)
+    return prepare(as_film(read_picture(path)) if is_picture else path, RULES, sizes)
 
 
-def prepare_picture(picture: np.ndarray, input_size: int) -> PreparedFilm:
-    """A picture that was changed on purpose, made ready without asking whether it is a chest.
+def prepare_picture(picture: np.ndarray, sizes: InputSizes) -> PreparedFilm:
+    """A picture that was changed on purpose, made ready whatever it shows.
 
     Parameters
     ----------
     picture : (rows, columns) uint8
         Display grey levels, black at 0.
-    input_size : int
-        `Reader.input_size`.
+    sizes : InputSizes
+        `Reader.input_sizes`.
     """
-    return PreparedFilm(picture, network_input(picture, input_size), *picture.shape)
+    return ready(picture, sizes, *picture.shape)
 
 
 def as_film(picture: np.ndarray) -> Dataset:

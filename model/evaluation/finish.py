@@ -8,7 +8,8 @@ import numpy as np
 from scipy.special import softmax
 
 from model import unlike
-from model.calibration import fit_temperature, operating_threshold
+from model.calibration import fit_temperature, least_inside, operating_threshold
+from model.evaluation import metrics
 from model.evaluation.answers import CLASSES, Judged, judge
 from model.evaluation.evaluate import BATCH_SIZE, evaluate
 from model.evaluation.films import read_films, split
@@ -18,13 +19,14 @@ from model.weights import STEPS, read_recipe
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+INSIDE = "inside_lungs"  # the threshold beside those of the steps
 # The answer of each step that misses most, and the films that it then misses.
 HARMLESS = {"step1": ("normal", ("bacterial", "viral", "covid19")), "step2": ("other virus", ("covid19",))}
 # What the manifest keeps of `evaluate`; the card has all.
 KEPT = (
-    "folds", "sources", "n", "n_refused", "n_indeterminate", "milliseconds_per_film", "accuracy",
-    "balanced_accuracy", "macro_f1", "accuracy_in_paper_mix", "accuracy_at_70_percent_coverage", "auc",
-    "calibration", "coverage", "accuracy_of_answered",
+    "folds", "sources", "n", "n_refused", "refused_for", "n_indeterminate", "milliseconds_per_film",
+    "accuracy", "balanced_accuracy", "macro_f1", "accuracy_in_paper_mix", "accuracy_at_70_percent_coverage",
+    "auc", "calibration", "coverage", "accuracy_of_answered", "outside_lungs", "inside_lungs",
 )  # fmt: skip
 
 
@@ -43,22 +45,28 @@ def finish(version_dir: Path, manifest_csv: Path, root: Path) -> dict:
     Returns
     -------
     dict
-        What ``manifest.json`` now holds: as before, and temperature, thresholds, operating_points and unlike
-        (from the validation films), and figures of the test folds and of the held-out sources. ``unlike.npz``
-        lies beside it.
+        What ``manifest.json`` now holds: as before, and temperature, thresholds (of each step, and of the
+        share inside the lungs), operating_points and unlike (from the validation films), and figures of the
+        test folds and of the held-out sources. ``unlike.npz`` lies beside it.
     """
     recipe = read_recipe(version_dir)
     manifest = json.loads((version_dir / MANIFEST).read_text(encoding="utf-8"))
     # The reader opens the version as it stands; no answer of a former run may stay in it.
     bare = {name: manifest[name] for name in manifest if name not in ("temperature", "unlike", "figures")}
-    _write(version_dir, bare | {"thresholds": dict.fromkeys(STEPS, 0.0)})
+    _write(version_dir, bare | {"thresholds": dict.fromkeys((*STEPS, INSIDE), 0.0)})
     reader = Reader(version_dir, BATCH_SIZE)
     sides = split(read_films(manifest_csv), recipe)
     train, validate = (judge(reader, sides[side], root) for side in ("train", "validate"))
     manifest = bare | calibrated(validate, recipe)
     known = unlike.fit(train.features, train.truth, validate.features)
-    _write(version_dir, manifest | {"unlike": unlike.save(known, version_dir)})
-    manifest = json.loads((version_dir / MANIFEST).read_text(encoding="utf-8"))
+    manifest["thresholds"][INSIDE] = 0.0
+    manifest["unlike"] = unlike.save(known, version_dir)
+    _write(version_dir, manifest)
+    # What is pointed at is known once the version decides as it will.
+    decided = judge(Reader(version_dir, BATCH_SIZE), sides["validate"], root)
+    shares = decided.inside[pointed_rightly(decided)]
+    manifest["thresholds"][INSIDE] = least_inside(shares, recipe["threshold"]["outside_lungs"])
+    _write(version_dir, manifest)
     test = (version_dir, manifest_csv, root)
     figures = {
         "test_folds": evaluate(*test, recipe["folds"]["test"], recipe["sources"]["train"]),
@@ -102,6 +110,12 @@ def calibrated(validate: Judged, recipe: dict) -> dict:
         if step == "step1":  # step 2 speaks for these only
             asked = scores.argmax(axis=1) == labels.index("viral")
     return found
+
+
+def pointed_rightly(judged: Judged) -> np.ndarray:
+    """Which films are answered by the right class, and that class lies at a place, (n,) bool."""
+    _, right = metrics.decided(judged)
+    return right & np.isfinite(judged.inside)
 
 
 def _kept(found: dict) -> dict:

@@ -1,4 +1,4 @@
-"""Judge the lung network: overlap of the fields, precision of the boxes, turn and polarity, time."""
+"""Judge the lung network: overlap of the fields, precision of the boxes, what it refuses, time."""
 
 import csv
 import time
@@ -12,8 +12,10 @@ from scipy import ndimage
 
 from model.evaluation import bootstrap
 from model.evaluation.boxes import Corners, average_precision, match
+from model.evaluation.gate import gate_figures, gate_table
+from model.evaluation.table import shown
 from model.lungs import Found, LungFinder
-from model.training.films import LabelledFilm, read_manifest, read_picture
+from model.training.films import LabelledFilm, one_channel, read_manifest, read_picture
 from model.training.lung_films import LEFT, RIGHT, boxes_of, lungs_apart, mask_files, read_mask
 
 OVERLAPS = (0.5, 0.75)
@@ -21,7 +23,6 @@ LUNGS = ("lung_right", "lung_left")
 MASKED = ("kaggle", "ieee")  # one convention of masks: the lung behind the heart belongs to it
 OTHER_CONVENTION = "openist"  # the heart is left out
 SMALLEST_OPACITY = 0.002  # share of the film; smaller pieces of a mask are crumbs of its drawing
-TURNS = (0, 90, 180, 270)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def evaluate(manifest_csv: Path, root: Path) -> dict:
     -------
     dict
         model, version, weights_sha256, milliseconds_per_film; ``fields`` and ``boxes`` of each part;
-        ``picture``, the shares named right. A figure stands beside ci95, its 95 % interval over patients.
+        ``gate``, see `model.evaluation.gate.gate_figures`. A figure stands beside ci95, its 95 % interval
+        over patients.
     """
     finder = LungFinder()
     recipe = finder.version.recipe
@@ -76,7 +78,7 @@ def evaluate(manifest_csv: Path, root: Path) -> dict:
         ),
         "fields": {name: field_figures(part) for name, part in parts.items()},
         "boxes": {name: box_figures(part) for name, part in parts.items()},
-        "picture": picture_figures(finder, chests, root),
+        "gate": gate_figures(finder, chests, manifest_csv, root),
     }
 
 
@@ -94,7 +96,7 @@ def see(
         if film.file in masks
         and (film.source in ("ieee", OTHER_CONVENTION) or (film.source == "kaggle" and film.fold in test))
     ]
-    found = finder.find([read_picture(root / film.file) for film in judged])
+    found = finder.find(one_channel((read_picture(root / film.file) for film in judged), finder.input_size))
     seen = []
     for film, its in zip(judged, found, strict=True):
         mask = read_mask(root / masks[film.file])
@@ -188,44 +190,12 @@ def box_figures(seen: Sequence[Seen]) -> dict:
     return figures | {"ci95": bootstrap.intervals(draws)}
 
 
-def picture_figures(finder: LungFinder, films: Sequence[LabelledFilm], root: Path) -> dict:
-    """Shares of films named right as they are, turned, and inverted, and their intervals."""
-    pictures = [read_picture(root / film.file) for film in films]
-    right: dict[str, np.ndarray] = {}
-    for quarters, degrees in enumerate(TURNS):
-        found = finder.find([np.ascontiguousarray(np.rot90(picture, quarters)) for picture in pictures])
-        right["upright" if degrees == 0 else f"turned_{degrees}"] = np.array(
-            [one.lies == degrees for one in found], float
-        )
-        if degrees == 0:
-            right["positive"] = np.array([one.negative < 0.5 for one in found], float)
-            right["chest"] = np.array([one.chest >= 0.5 for one in found], float)
-    found = finder.find([255 - picture for picture in pictures])
-    right["inverted"] = np.array([one.negative >= 0.5 for one in found], float)
-    wrong = ("turned_90", "turned_180", "turned_270", "inverted")
-    right["turned or inverted"] = np.mean([right[name] for name in wrong], axis=0)
-    weights = _weights(films)
-    sources = sorted({film.source for film in films})
-    return {
-        "n": len(films),
-        **{name: float(values.mean()) for name, values in right.items()},
-        "ci95": bootstrap.intervals({k: bootstrap.mean(weights, v) for k, v in right.items()}),
-        "by_source": {
-            source: {
-                name: float(values[[film.source == source for film in films]].mean())
-                for name, values in right.items()
-            }
-            for source in sources
-        },
-    }
-
-
 def milliseconds(finder: LungFinder, pictures: Sequence[np.ndarray]) -> float:
     """Milliseconds a film, from display picture to answer, by the median of five passes after a first."""
     took = []
     for _ in range(6):
         start = time.perf_counter()
-        finder.find(pictures)
+        finder.find(one_channel(pictures, finder.input_size))
         took.append((time.perf_counter() - start) * 1000 / len(pictures))
     return round(float(np.median(took[1:])), 1)
 
@@ -251,13 +221,8 @@ def table(found: dict) -> str:
             for part, of in found["boxes"].items()
             if of[f"n_{kind}"]
         ]
-    picture = found["picture"]
-    lines += ["", f"share named right, {picture['n']} films"]
-    lines += [f"  {name:25}{_cell(picture, name)}" for name in picture["ci95"]]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *gate_table(found["gate"])])
 
 
 def _cell(of: dict, name: str) -> str:
-    interval = of["ci95"][name]
-    limits = "" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})"
-    return f"{of[name]:.3f}{limits}"
+    return shown(of[name], of["ci95"][name])

@@ -7,7 +7,7 @@ from sklearn import metrics as sk
 
 from model.calibration import brier, expected_calibration_error, reliability
 from model.evaluation.answers import CLASSES, Judged
-from model.evaluation.bootstrap import DIGITS, divide
+from model.evaluation.bootstrap import DIGITS, divide, quantile
 from model.findings import Decision
 
 # Films of T. Gao and G. Wang's test, by class: the mix that their accuracy is of.
@@ -96,8 +96,10 @@ def points(judged: Judged) -> dict:
         Of the forced answer: accuracy, balanced_accuracy and macro_f1 (over the classes that occur),
         accuracy_in_paper_mix, accuracy_at_70_percent_coverage (the surest answers), per_class (precision,
         recall, f1, support, auc), auc by question, calibration (ece, brier). Of the decision: coverage and
-        accuracy_of_answered, where viral without a name and indeterminate are no answer, and the sensitivity
-        and specificity of operating_points. None where the films cannot tell.
+        accuracy_of_answered, where viral without a name and indeterminate are no answer, the share of films
+        outside_lungs, and the sensitivity and specificity of operating_points. Of the activation:
+        inside_lungs, the median share inside the lungs where a class other than normal is pointed at. None
+        where the films cannot tell.
     """
     said, scores, truth = forced(judged), judged.scores, judged.truth
     everyone, present = list(range(len(CLASSES))), np.unique(truth)
@@ -135,6 +137,8 @@ def points(judged: Judged) -> dict:
             },
             "coverage": named.mean(),
             "accuracy_of_answered": hit[named].mean() if named.any() else np.nan,
+            "outside_lungs": outside_lungs(judged).mean(),
+            "inside_lungs": quantile(np.ones((1, len(truth))), judged.inside, 0.5)[0],
             "operating_points": {name: _operating_point(*flagged(judged, name)) for name in FLAGS},
         }
     )
@@ -165,6 +169,11 @@ def decided(judged: Judged) -> tuple[np.ndarray, np.ndarray]:
     named = np.array([answer is not None for answer in said], bool)
     hit = np.array([CLASSES[t] == answer for t, answer in zip(judged.truth, said, strict=True)], bool)
     return named, hit
+
+
+def outside_lungs(judged: Judged) -> np.ndarray:
+    """Which decisions are that the activation lies outside the lungs, (n,) float, 0 or 1."""
+    return np.array([decision == Decision.OUTSIDE_LUNGS for decision in judged.decisions], float)
 
 
 def in_paper_mix(recalls: np.ndarray) -> np.ndarray:

@@ -55,6 +55,8 @@ def redrawn(judged: Judged, weights: np.ndarray) -> dict:
         },
         "coverage": mean(weights, named.astype(float)),
         "accuracy_of_answered": mean(answered, hit.astype(float)),
+        "outside_lungs": mean(weights, metrics.outside_lungs(judged)),
+        "inside_lungs": bootstrap.quantile(weights, judged.inside, 0.5),
         "operating_points": {name: _operating_point(judged, weights, name) for name in metrics.FLAGS},
     }
 

@@ -9,7 +9,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from model.evaluation import bootstrap
-from model.evaluation.answers import four_classes
+from model.evaluation.answers import four_classes, through_the_gate
 from model.evaluation.films import RULES, JudgedFilm, as_film
 from model.reader import Reader, prepare
 from model.scope import OutOfScope
@@ -114,9 +114,9 @@ def robustness(reader: Reader, films: Sequence[JudgedFilm], root: Path) -> dict:
     Returns
     -------
     dict
-        By change: n (films read before and after), refused (by the door, after the change alone), median and
-        p99 of the largest change of a forced score, 0 to 1, ci95 of the latter, bar, and decision_changed,
-        the share of films that got another decision.
+        By change: n (films read before and after), refused (by header or picture, after the change alone),
+        median and p99 of the largest change of a forced score, 0 to 1, ci95 of the latter, bar, and
+        decision_changed, the share of films that got another decision.
     """
     some = np.random.default_rng(SEED).permutation(len(films))[:MOST_FILMS]
     chosen = [films[i] for i in sorted(some)]
@@ -128,12 +128,13 @@ def robustness(reader: Reader, films: Sequence[JudgedFilm], root: Path) -> dict:
         pairs = [(before[film.file], after[film.file]) for film in both]
         moved = np.array([np.abs(one[0] - other[0]).max() for one, other in pairs])
         weights = bootstrap.draw_weights([film.group for film in both])
+        p99 = bootstrap.quantile(np.ones((1, len(moved))), moved, PERCENTILE)[0]
         found[name] = {
             "n": len(both),
             "refused": len(before) - len(both),
             "median": round(float(np.median(moved)), bootstrap.DIGITS),
-            "p99": round(float(_quantiles(np.ones((1, len(moved))), moved)[0]), bootstrap.DIGITS),
-            "ci95": bootstrap.intervals({"p99": _quantiles(weights, moved)}),
+            "p99": round(float(p99), bootstrap.DIGITS),
+            "ci95": bootstrap.intervals({"p99": bootstrap.quantile(weights, moved, PERCENTILE)}),
             "bar": bar,
             "decision_changed": round(
                 float(np.mean([one[1] != other[1] for one, other in pairs])), bootstrap.DIGITS
@@ -149,27 +150,22 @@ def _answered(
     of_picture: Callable[[np.ndarray], np.ndarray],
     of_header: Callable[[Dataset], None],
 ) -> dict[str, tuple[np.ndarray, str]]:
-    """Forced scores and decision by file, of the changed films that pass the door."""
+    """Forced scores and decision by file, of the changed films that are not refused."""
     found: dict[str, tuple[np.ndarray, str]] = {}
     for start in range(0, len(films), BATCH):
-        read, prepared = [], []
+        opened, prepared = [], []
         for film in films[start : start + BATCH]:
             ds = as_film(of_picture(read_picture(root / film.file)))
             of_header(ds)
             try:
-                prepared.append(prepare(ds, RULES, reader.input_size))
+                prepared.append(prepare(ds, RULES, reader.input_sizes))
             except OutOfScope:
                 continue
-            read.append(film.file)
-        answers = reader.answer(prepared)
+            opened.append(film.file)
+        refusals, passed, lungs = through_the_gate(reader, prepared)
+        read = [file for file, refusal in zip(opened, refusals, strict=True) if refusal is None]
+        answers = reader.answer(passed, lungs)
         scores = four_classes(*reader.scores(answers))
-        decisions = [reading.decision for reading in reader.decide(prepared, answers)]
+        decisions = [reading.decision for reading in reader.decide(passed, lungs, answers)]
         found |= {file: (scores[i], decisions[i]) for i, file in enumerate(read)}
     return found
-
-
-def _quantiles(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The smallest value that `PERCENTILE` of each draw does not exceed, (draws,)."""
-    order = np.argsort(values)
-    reached = np.cumsum(weights[:, order], axis=1) >= PERCENTILE * weights.sum(axis=1, keepdims=True)
-    return values[order][reached.argmax(axis=1)]

@@ -1,6 +1,6 @@
 """The figures of an evaluation for a person at a terminal, and tables of Markdown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 OVERALL = {
     "accuracy": "accuracy",
@@ -10,6 +10,8 @@ OVERALL = {
     "accuracy_at_70_percent_coverage": "accuracy of the surest 70 %",
     "coverage": "share decided with a class",
     "accuracy_of_answered": "accuracy of these",
+    "outside_lungs": "share said to point outside the lungs",
+    "inside_lungs": "median share of the activation inside",
 }
 QUESTIONS = {
     "normal_against_pneumonia": "AUC normal against any pneumonia",
@@ -37,6 +39,8 @@ def table(found: dict) -> str:
         f"{found['n_refused']} refused, {found['n_indeterminate']} indeterminate, "
         f"{found['milliseconds_per_film']} ms a film",
     ]
+    if found["refused_for"]:
+        lines.append(f"refused for {listed(found['refused_for'])}")
     if "accuracy" not in found:
         return "\n".join(lines)
     intervals = found["ci95"]
@@ -69,6 +73,11 @@ def shown(value: float | None, interval: list[float] | None) -> str:
     if value is None:
         return "-"
     return f"{value:.3f}" + (f" ({interval[0]:.3f}-{interval[1]:.3f})" if interval else "")
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """How often each reason was given, ``2 ROTATED, 1 BLANK``."""
+    return ", ".join(f"{n} {reason}" for reason, n in counts.items())
 
 
 def _part(found: dict) -> str:

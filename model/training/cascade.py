@@ -112,7 +112,10 @@ def networks(
         Step, which names the weight file.
     Trained
     """
-    inputs = {side: network_inputs(sides[side], root, recipe["input_size"]) for side in ("train", "validate")}
+    inputs = {
+        side: network_inputs(sides[side], root, recipe["input_size"], recipe.get("framing"))
+        for side in ("train", "validate")
+    }
     for step in STEPS:
         labels = recipe[step]["labels"].values()
         place = {label: i for i, together in enumerate(labels) for label in together}

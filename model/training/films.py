@@ -1,14 +1,18 @@
 """Which films train, validate and test a version, and their pictures."""
 
 import csv
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from model.framing import framed
+from model.lungs import LungFinder
 from model.preprocess import network_input
+
+BATCH = 64  # films in memory at once while their lungs are looked for
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,40 @@ def read_picture(path: Path) -> np.ndarray:
         return np.asarray(picture.convert("L"))
 
 
-def network_inputs(films: Sequence[LabelledFilm], root: Path, size: int) -> np.ndarray:
-    """The films' network inputs, (n, size, size, 3) float32, 0 to 1."""
-    return np.stack([network_input(read_picture(root / film.file), size) for film in films])
+def one_channel(pictures: Iterable[np.ndarray], size: int) -> np.ndarray:
+    """Inputs of a network that takes one channel, (n, size, size, 1) float32, 0 to 1."""
+    return np.stack([network_input(picture, size)[..., :1] for picture in pictures])
+
+
+def displays(films: Sequence[LabelledFilm], root: Path, framing: Mapping | None) -> Iterator[np.ndarray]:
+    """What a version is shown of each film, by the same code as in serving.
+
+    Parameters
+    ----------
+    films : sequence of LabelledFilm
+    root : Path
+        Folder their files are relative to.
+    framing : mapping or None
+        The table ``[framing]`` of ``model.toml``; None shows the whole film.
+
+    Yields
+    ------
+    (rows, columns) uint8
+        Grey levels, black at 0; one for each film, in their order.
+    """
+    if framing is None:
+        yield from (read_picture(root / film.file) for film in films)
+        return
+    finder = LungFinder()
+    for start in range(0, len(films), BATCH):
+        pictures = [read_picture(root / film.file) for film in films[start : start + BATCH]]
+        lungs = finder.find(one_channel(pictures, finder.input_size))
+        for picture, found in zip(pictures, lungs, strict=True):
+            yield framed(picture, found.fields, framing)
+
+
+def network_inputs(
+    films: Sequence[LabelledFilm], root: Path, size: int, framing: Mapping | None
+) -> np.ndarray:
+    """The films' network inputs, (n, size, size, 3) float32, 0 to 1; `framing` as for `displays`."""
+    return np.stack([network_input(picture, size) for picture in displays(films, root, framing)])

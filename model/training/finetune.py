@@ -14,8 +14,9 @@ from model.preprocess import network_input
 from model.training.efficientnet_lite_weights import give_imagenet_weights, imagenet_weights
 from model.training.films import (
     LabelledFilm,
+    displays,
     files_found,
-    read_picture,
+    one_channel,
     require_disjoint,
     select,
     untyped_pneumonia,
@@ -106,13 +107,14 @@ def finetune(
     limits, seed = recipe["training"], recipe["seed"]
     labels = [recipe[step]["labels"] for step in STEPS]
     repeatable(seed)
-    pixels = cached(train, root)
+    framing = recipe.get("framing")
+    pixels = cached(train, root, framing)
     allowed = tuple(may_be(train, of_step) for of_step in labels)
     logger.info("%d films to train, %d to validate", len(train), len(validate))
 
     validation = tf.data.Dataset.from_tensor_slices(
         (
-            np.stack([as_served(film, root) for film in validate]),
+            as_served(validate, root, framing),
             tuple(may_be(validate, of_step) for of_step in labels),
         )
     )
@@ -158,19 +160,19 @@ def freeze(network: keras.Model, blocks: int) -> None:
         layer.trainable = trainable
 
 
-def cached(films: Sequence[LabelledFilm], root: Path) -> np.ndarray:
-    """The films before augmentation, (n, 256, 256, 1) uint8."""
+def cached(films: Sequence[LabelledFilm], root: Path, framing: Mapping | None) -> np.ndarray:
+    """The films before augmentation, (n, 256, 256, 1) uint8; `framing` as for `displays`."""
     return np.stack(
         [
-            np.rint(255 * network_input(read_picture(root / film.file), CACHED)[..., :1]).astype(np.uint8)
-            for film in films
+            np.rint(255 * network_input(picture, CACHED)[..., :1]).astype(np.uint8)
+            for picture in displays(films, root, framing)
         ]
     )
 
 
-def as_served(film: LabelledFilm, root: Path) -> np.ndarray:
-    """The film as the node gives it to the network, (208, 208, 1) float32, 0 to 1."""
-    return network_input(read_picture(root / film.file), efficientnet_lite.INPUT_SIZE)[..., :1]
+def as_served(films: Sequence[LabelledFilm], root: Path, framing: Mapping | None) -> np.ndarray:
+    """The films as the node gives them to the network, (n, 208, 208, 1) float32, 0 to 1."""
+    return one_channel(displays(films, root, framing), efficientnet_lite.INPUT_SIZE)
 
 
 def batches_of(

@@ -40,7 +40,7 @@ def not_chests(count: int, films: np.ndarray, seed: int) -> tuple[np.ndarray, np
     pixels = np.zeros((count, size, size, 2), np.uint8)
     without_lungs = np.zeros(count, bool)
     for i in range(count):
-        draw = (*DRAWN, *CUT)[i % (len(DRAWN) + len(CUT))]
+        draw = KINDS[i % len(KINDS)]
         grey = draw(rng, size) if draw in DRAWN else draw(rng, films)
         pixels[i, ..., 0] = _spread(grey)
         without_lungs[i] = draw in DRAWN
@@ -116,14 +116,22 @@ def _trunk(rng: np.random.Generator, size: int) -> np.ndarray:
     return ndimage.gaussian_filter(grey, 1) + rng.normal(0, 0.04, (size, size))
 
 
-def _photograph(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A cutting of a photograph that a package of the training ships."""
-    package, name = PHOTOGRAPHS[rng.integers(len(PHOTOGRAPHS))]
+def photographs() -> list[np.ndarray]:
+    """The photographs that packages of the training ship, each (rows, columns) uint8 grey levels."""
+    return [np.asarray(_grey(*place)) for place in PHOTOGRAPHS]
+
+
+def _grey(package: str, name: str) -> Image.Image:
     with resources.files(package).joinpath(name).open("rb") as file, Image.open(file) as picture:
-        side = int(min(picture.size) * rng.uniform(0.4, 1))
-        left, top = (int(rng.integers(0, whole - side + 1)) for whole in picture.size)
-        cutting = picture.convert("RGB").convert("L").crop((left, top, left + side, top + side))
-        return np.asarray(cutting.resize((size, size)), float)
+        return picture.convert("RGB").convert("L")
+
+
+def _photograph(rng: np.random.Generator, size: int) -> np.ndarray:
+    """A cutting of a photograph."""
+    picture = _grey(*PHOTOGRAPHS[rng.integers(len(PHOTOGRAPHS))])
+    side = int(min(picture.size) * rng.uniform(0.4, 1))
+    left, top = (int(rng.integers(0, whole - side + 1)) for whole in picture.size)
+    return np.asarray(picture.crop((left, top, left + side, top + side)).resize((size, size)), float)
 
 
 def _shuffled(rng: np.random.Generator, films: np.ndarray) -> np.ndarray:
@@ -163,3 +171,4 @@ DRAWN: tuple[Callable[[np.random.Generator, int], np.ndarray], ...] = (
 CUT: tuple[Callable[[np.random.Generator, np.ndarray], np.ndarray], ...] = (
     _shuffled, _two, _one_lung, _one_lung,
 )  # fmt: skip
+KINDS = (*DRAWN, *CUT)  # in turn
