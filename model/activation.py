@@ -6,11 +6,10 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from model.lungs import INSIDE
+from model.lungs import SIDES
 
 COLOUR_LEVEL = 0.35
 CONTOUR_LEVEL = 0.5
-SIDES = ("right", "left")  # the patient's, as the lung fields stand in `model.lungs.Found`
 
 
 class Inside(NamedTuple):
@@ -78,28 +77,6 @@ def spread(activation: np.ndarray, rows: int, columns: int) -> np.ndarray:
     spread_out = np.maximum(spread_out, 0)
     peak = spread_out.max()
     return spread_out / peak if peak > 0 else spread_out
-
-
-def lungs_of(fields: np.ndarray) -> np.ndarray:
-    """The two lungs: the largest piece of each field, without holes.
-
-    Parameters
-    ----------
-    fields : (rows, columns, 2) float32
-        Probability of the right and the left lung field.
-
-    Returns
-    -------
-    (rows, columns, 2) bool
-    """
-    lungs = np.zeros(fields.shape, bool)
-    nearer = fields.argmax(axis=-1)
-    for side in range(len(SIDES)):
-        pieces, count = ndimage.label((fields[..., side] >= INSIDE) & (nearer == side))
-        if count:
-            largest = np.bincount(pieces.ravel())[1:].argmax() + 1
-            lungs[..., side] = ndimage.binary_fill_holes(pieces == largest)
-    return lungs
 
 
 def share_inside(activation: np.ndarray, lungs: np.ndarray) -> Inside | None:

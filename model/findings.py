@@ -111,8 +111,8 @@ class Reading:
         1 or 2.
     activation : (grid_rows, grid_columns) float32
         Class activation over the film's whole area, 0 to 1, share of its maximum; all 0 where empty.
-    lungs : (rows, columns, 2) float32
-        Probability of the patient's right and left lung field over the film's whole area.
+    lungs : (rows, columns, 2) bool
+        The patient's right and left lung over the film's whole area.
     inside : Inside or None
         Share of the activation inside the lungs; None where it is empty.
     least_inside : float

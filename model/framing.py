@@ -7,8 +7,6 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from model.activation import lungs_of
-
 GRID = 48  # rows and columns of an activation that was brought back to the whole film
 
 
@@ -21,15 +19,15 @@ class Window(NamedTuple):
     right: float
 
 
-def framed(display: np.ndarray, fields: np.ndarray, framing: Mapping) -> np.ndarray:
+def framed(display: np.ndarray, lungs: np.ndarray, framing: Mapping) -> np.ndarray:
     """The part of a film that a version is to see.
 
     Parameters
     ----------
     display : (rows, columns) uint8
         Display grey levels, black at 0.
-    fields : (field_rows, field_columns, 2) float32
-        Probability of the right and the left lung field over the film's whole area.
+    lungs : (lung_rows, lung_columns, 2) bool
+        The right and the left lung over the film's whole area.
     framing : mapping
         The version's table ``[framing]``: margin, share of the height and width of the box round both lungs
         that is added on each side; and masked, whether what is farther from a lung than the margin is black.
@@ -39,46 +37,46 @@ def framed(display: np.ndarray, fields: np.ndarray, framing: Mapping) -> np.ndar
     (framed_rows, framed_columns) uint8
     """
     rows, columns = display.shape
-    part = window(fields, framing["margin"])
+    part = window(lungs, framing["margin"])
     top, bottom = round(part.top * rows), round(part.bottom * rows)
     left, right = round(part.left * columns), round(part.right * columns)
     if framing["masked"]:
-        near = Image.fromarray(_near(fields, framing["margin"])).resize((columns, rows))
+        near = Image.fromarray(_near(lungs, framing["margin"])).resize((columns, rows))
         display = np.where(np.asarray(near), display, 0)
     return np.ascontiguousarray(display[top:bottom, left:right])
 
 
-def window(fields: np.ndarray, margin: float) -> Window:
+def window(lungs: np.ndarray, margin: float) -> Window:
     """The box round both lungs with its margin; the whole film where no lung is found."""
-    lungs = lungs_of(fields).any(axis=-1)
-    if not lungs.any():
+    either = lungs.any(axis=-1)
+    if not either.any():
         return Window(0.0, 1.0, 0.0, 1.0)
     ends = []
     for axis in (1, 0):
-        along = np.flatnonzero(lungs.any(axis=axis))
-        first, last, size = along[0], along[-1] + 1, lungs.shape[1 - axis]
+        along = np.flatnonzero(either.any(axis=axis))
+        first, last, size = along[0], along[-1] + 1, either.shape[1 - axis]
         added = margin * (last - first)
         ends += [max(first - added, 0) / size, min(last + added, size) / size]
     return Window(*map(float, ends))
 
 
-def _near(fields: np.ndarray, margin: float) -> np.ndarray:
+def _near(lungs: np.ndarray, margin: float) -> np.ndarray:
     """Where a lung is no farther than the margin of the lungs' height, (rows, columns) bool."""
-    lungs = lungs_of(fields).any(axis=-1)
-    if not lungs.any():
-        return np.ones(lungs.shape, bool)
-    high = np.ptp(np.flatnonzero(lungs.any(axis=1))) + 1
-    return ndimage.distance_transform_edt(~lungs) <= margin * high
+    either = lungs.any(axis=-1)
+    if not either.any():
+        return np.ones(either.shape, bool)
+    high = np.ptp(np.flatnonzero(either.any(axis=1))) + 1
+    return ndimage.distance_transform_edt(~either) <= margin * high
 
 
-def on_the_film(activations: np.ndarray, fields: np.ndarray, framing: Mapping) -> np.ndarray:
+def on_the_film(activations: np.ndarray, lungs: np.ndarray, framing: Mapping) -> np.ndarray:
     """Bring the activations of a framed film back to the whole film.
 
     Parameters
     ----------
     activations : (classes, grid_rows, grid_columns) float32
         Over what `framed` gave.
-    fields, framing
+    lungs, framing
         As for `framed`.
 
     Returns
@@ -86,7 +84,7 @@ def on_the_film(activations: np.ndarray, fields: np.ndarray, framing: Mapping) -
     (classes, 48, 48) float32
         Over the whole film; 0 where the version did not look.
     """
-    top, bottom, left, right = (round(GRID * share) for share in window(fields, framing["margin"]))
+    top, bottom, left, right = (round(GRID * share) for share in window(lungs, framing["margin"]))
     whole = np.zeros((len(activations), GRID, GRID), np.float32)
     for place, activation in zip(whole, activations, strict=True):
         inside = Image.fromarray(activation).resize((right - left, bottom - top), Image.Resampling.BILINEAR)

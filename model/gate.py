@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from model.activation import SIDES, lungs_of
-from model.lungs import Found, LungFinder
+from model.lungs import SIDES, Found, LungFinder
 from model.pixels import FEWEST_LEVELS
 from model.scope import OutOfScope
 
@@ -87,4 +86,4 @@ def _refusal(found: Found, righted: Found | None, limits: Mapping[str, float]) -
 
 def _areas(found: Found) -> dict[str, float]:
     """Share of the film that each lung covers."""
-    return dict(zip(SIDES, lungs_of(found.fields).mean(axis=(0, 1)), strict=True))
+    return dict(zip(SIDES, found.lungs.mean(axis=(0, 1)), strict=True))

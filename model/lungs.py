@@ -1,17 +1,20 @@
 """Where the lungs of a film are, how it lies, and whether it is a chest: the lung network's front door."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from model.weights import open_version
 
 FINDERS = Path(__file__).with_name("finders")
 LATEST = "lungs-1"
 BATCH_SIZE = 16
+SIDES = ("right", "left")  # the patient's, as the fields stand in `Found`
 INSIDE = 0.5  # probability from which a place is lung
 
 
@@ -63,10 +66,37 @@ class Found:
         """By how many degrees the film was most probably turned."""
         return max(self.turned, key=self.turned.__getitem__)
 
+    @cached_property
+    def lungs(self) -> np.ndarray:
+        """The two lungs, (rows, columns, 2) bool: `lungs_of` the fields."""
+        return lungs_of(self.fields)
+
     def mask(self, rows: int, columns: int) -> np.ndarray:
         """Where a lung is, either of the two, on so many rows and columns, bool."""
         either = Image.fromarray(self.fields.max(axis=-1))
         return np.asarray(either.resize((columns, rows), Image.Resampling.BILINEAR)) >= INSIDE
+
+
+def lungs_of(fields: np.ndarray) -> np.ndarray:
+    """The two lungs: the largest piece of each field, without holes.
+
+    Parameters
+    ----------
+    fields : (rows, columns, 2) float32
+        Probability of the right and the left lung field.
+
+    Returns
+    -------
+    (rows, columns, 2) bool
+    """
+    lungs = np.zeros(fields.shape, bool)
+    nearer = fields.argmax(axis=-1)
+    for side in range(len(SIDES)):
+        pieces, count = ndimage.label((fields[..., side] >= INSIDE) & (nearer == side))
+        if count:
+            largest = np.bincount(pieces.ravel())[1:].argmax() + 1
+            lungs[..., side] = ndimage.binary_fill_holes(pieces == largest)
+    return lungs
 
 
 class LungFinder:

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from model import framing, gate
-from model.activation import lungs_of, share_inside
+from model.activation import share_inside
 from model.decode import UnreadableFilm
 from model.findings import ModelVersion, Reading, StepScores, decide
 from model.header import UNREADABLE_VALUE, own_judgement
@@ -244,7 +244,7 @@ class Reader:
         return [
             self._reading(
                 film,
-                found.fields,
+                found.lungs,
                 [of_step[i] for of_step in scores],
                 [of_step[i] for of_step in activations],
                 unlike[i],
@@ -290,7 +290,7 @@ class Reader:
         """What the version sees of a film."""
         if self._framing is None:
             return film.network_input
-        part = framing.framed(film.display, lungs.fields, self._framing)
+        part = framing.framed(film.display, lungs.lungs, self._framing)
         return network_input(part, self.input_sizes.steps)
 
     def _brought_back(self, said: tuple[np.ndarray, ...], lungs: Sequence[Found]) -> tuple[np.ndarray, ...]:
@@ -299,7 +299,7 @@ class Reader:
         whole = [
             np.stack(
                 [
-                    framing.on_the_film(film, found.fields, self._framing)
+                    framing.on_the_film(film, found.lungs, self._framing)
                     for film, found in zip(of_step, lungs, strict=True)
                 ]
             )
@@ -319,7 +319,7 @@ class Reader:
     def _reading(
         self,
         film: PreparedFilm,
-        fields: np.ndarray,
+        lungs: np.ndarray,
         scores: Sequence[np.ndarray],
         activations: Sequence[np.ndarray],
         unlike_training: bool,
@@ -339,7 +339,7 @@ class Reader:
         number, step = (2, step2) if plain.value in self._labels["step2"] else (1, step1)
         label = plain.value if plain.value in step.labels else step1.leading
         activation = activations[number - 1][step.labels.index(label)].astype(np.float32)
-        inside = share_inside(activation, lungs_of(fields))
+        inside = share_inside(activation, lungs)
         outside = label != "normal" and inside is not None and inside.both < self._least_inside
         return Reading(
             model=self.model,
@@ -349,7 +349,7 @@ class Reader:
             activation_label=label,
             activation_step=number,
             activation=activation,
-            lungs=fields,
+            lungs=lungs,
             inside=inside,
             least_inside=self._least_inside,
             warnings=film.warnings,

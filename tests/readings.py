@@ -4,6 +4,7 @@ import numpy as np
 
 from model.activation import Inside
 from model.findings import STEP1_LABELS, STEP2_LABELS, ModelVersion, Reading, StepScores, decide
+from model.lungs import lungs_of
 
 MODEL = ModelVersion(
     "example-1", "0.0.0", "lungs-0 0.0.0", "0123456789ab" + "0" * 52, "class activation mapping", (8, 8)
@@ -46,7 +47,16 @@ def make_reading(
     )
     activation = blob() if activation is None else activation
     return Reading(
-        model, first, second, decision, label, step, activation, two_lungs(), inside, least_inside=0.6
+        model,
+        first,
+        second,
+        decision,
+        label,
+        step,
+        activation,
+        lungs_of(two_lungs()),
+        inside,
+        least_inside=0.6,
     )
 
 

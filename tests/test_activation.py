@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from readings import blob, two_lungs
 
-from model.activation import is_empty, lungs_of, main_region, share_inside, spread
+from model.activation import is_empty, main_region, share_inside, spread
+from model.lungs import lungs_of
 
 LUNGS = lungs_of(two_lungs())
 

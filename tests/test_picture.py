@@ -11,7 +11,8 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from daemon.results import picture
-from model.activation import Inside, lungs_of
+from model.activation import Inside
+from model.lungs import lungs_of
 
 STORED = Path(__file__).parent / "data"
 
@@ -103,23 +104,23 @@ def test_no_line_is_drawn_round_what_is_no_lung():
     speckled = readings.two_lungs()
     speckled[4:8, 4:8, 0] = 0.9
     speckled[0:16, 80:96] = 0.499
-    reading = dataclasses.replace(readings.normal(), lungs=speckled)
+    reading = dataclasses.replace(readings.normal(), lungs=lungs_of(speckled))
     drawn = picture.draw(display(520, 500), reading, NOW, 1024)
     assert np.array_equal(drawn, picture.draw(display(520, 500), readings.normal(), NOW, 1024))
 
 
 def test_a_lung_that_the_film_cuts_off_has_no_line_along_the_edge():
-    fields = np.zeros((96, 96, 2), np.float32)
-    fields[20:70, :40, 0] = 1
-    fields[20:70, 60:, 1] = 1
-    reading = dataclasses.replace(readings.normal(), lungs=fields)
+    lungs = np.zeros((96, 96, 2), bool)
+    lungs[20:70, :40, 0] = True
+    lungs[20:70, 60:, 1] = True
+    reading = dataclasses.replace(readings.normal(), lungs=lungs)
     left, right = film_areas(picture.draw(display(520, 500), reading, NOW, 1024), 520, 500)
     assert np.array_equal(left[140:340, [0, 1, -2, -1]], right[140:340, [0, 1, -2, -1]])
     assert bluish(right[108, :180]).all() or bluish(right[109, :180]).all()
 
 
 def test_nothing_is_drawn_beside_the_cells_of_the_films():
-    empty = dataclasses.replace(readings.outside_lungs(), lungs=np.ones((96, 96, 2), np.float32))
+    empty = dataclasses.replace(readings.outside_lungs(), lungs=np.ones((96, 96, 2), bool))
     for reading in (readings.outside_lungs(), empty):
         drawn = picture.draw(np.zeros((520, 500), np.uint8), reading, NOW, 1024)
         films = drawn[144 : 144 + 520]

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from model.activation import COLOUR_LEVEL, CONTOUR_LEVEL, lungs_of
+from model.activation import COLOUR_LEVEL, CONTOUR_LEVEL
 
 # One hue with rising opacity stays even on lung and on bone and almost vanishes in a grey viewer, where the
 # line carries the message; a many-coloured map draws edges of its own.
@@ -63,15 +63,15 @@ def contour(picture: np.ndarray, share: np.ndarray, unit: float) -> np.ndarray:
     return _line(cased, away, half, np.full(3, 255, np.float32), 1)
 
 
-def outline(picture: np.ndarray, fields: np.ndarray, unit: float) -> np.ndarray:
+def outline(picture: np.ndarray, lungs: np.ndarray, unit: float) -> np.ndarray:
     """Draw the edge of both lungs, a thin blue line in a faint black casing.
 
     Parameters
     ----------
     picture : (rows, columns, 3) float32
         RGB, 0 to 255.
-    fields : (field_rows, field_columns, 2) float32
-        Probability of the right and the left lung field over the film's whole area.
+    lungs : (lung_rows, lung_columns, 2) bool
+        The right and the left lung over the film's whole area.
     unit : float
         Pixels in one unit of length: the line is 1.4 units wide, its casing 1 pixel more on each side.
 
@@ -81,9 +81,8 @@ def outline(picture: np.ndarray, fields: np.ndarray, unit: float) -> np.ndarray:
         RGB, 0 to 255. A lung that the film cuts off has no line along the film's edge.
     """
     rows, columns = picture.shape[:2]
-    # The edge of what the share is counted in: the soft fields come near the level elsewhere, too.
-    lungs = gaussian_filter(lungs_of(fields).any(axis=-1).astype(np.float32), SMOOTHING)
-    enlarged = Image.fromarray(lungs).resize((columns, rows), Image.Resampling.BICUBIC)
+    smooth = gaussian_filter(lungs.any(axis=-1).astype(np.float32), SMOOTHING)
+    enlarged = Image.fromarray(smooth).resize((columns, rows), Image.Resampling.BICUBIC)
     away = _distance(np.asarray(enlarged), MIDDLE)
     half = max(1.4 * unit, 1.2) / 2
     cased = _line(picture, away, half + 1, np.zeros(3, np.float32), OUTLINE_CASING_OPACITY)

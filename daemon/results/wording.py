@@ -4,7 +4,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 
 import numpy as np
 
-from model.activation import Region, is_empty, lungs_of, main_region
+from model.activation import Region, is_empty, main_region
 from model.findings import Decision, ModelVersion, Reading, StepScores
 
 RESEARCH_USE = "RESEARCH USE ONLY - NOT FOR DIAGNOSIS"
@@ -103,9 +103,8 @@ def region_of(reading: Reading, rows: int, columns: int) -> Region:
     rows, columns : int
         Matrix of the film, pixels.
     """
-    lungs = lungs_of(reading.lungs)
-    if reading.decision is Decision.OUTSIDE_LUNGS:
-        lungs = np.zeros_like(lungs)
+    outside = reading.decision is Decision.OUTSIDE_LUNGS
+    lungs = np.zeros_like(reading.lungs) if outside else reading.lungs
     return main_region(reading.activation, lungs, rows, columns)
 
 

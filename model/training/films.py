@@ -144,7 +144,7 @@ def displays(films: Sequence[LabelledFilm], root: Path, framing: Mapping | None)
         pictures = [read_picture(root / film.file) for film in films[start : start + BATCH]]
         lungs = finder.find(one_channel(pictures, finder.input_size))
         for picture, found in zip(pictures, lungs, strict=True):
-            yield framed(picture, found.fields, framing)
+            yield framed(picture, found.lungs, framing)
 
 
 def network_inputs(
