@@ -172,7 +172,7 @@ class Reader:
             "{name} {version}".format_map(self._finder.version.recipe),
             digest([*version.weights, *self._finder.version.weights]),
             network.METHOD,
-            network.CELLS,
+            network.cells(version.recipe["input_size"]),
         )
         self.input_sizes = InputSizes(self._finder.input_size, version.recipe["input_size"])
         self._framing = version.recipe.get("framing")

@@ -7,7 +7,7 @@ from model.networks import efficientnet_lite
 from model.networks.equalise import equalise
 
 BATCH = 2
-SIZE = efficientnet_lite.INPUT_SIZE
+SIZE = 208
 BORDER = efficientnet_lite.BORDER
 
 
@@ -83,7 +83,7 @@ def test_every_class_of_both_steps_has_an_activation_over_the_whole_film(answere
 
 
 def test_an_empty_map_stays_empty():
-    activation = efficientnet_lite._whole_film(np.full((1, 6, 6, 3), -1.0, np.float32)).numpy()
+    activation = efficientnet_lite._whole_film(np.full((1, 6, 6, 3), -1.0, np.float32), (24, 24)).numpy()
     assert activation.shape == (1, 3, 26, 26)
     assert not activation.any()
 
@@ -108,6 +108,15 @@ def test_what_stands_in_the_border_is_not_seen(answer, films, answered):
     marked[:, :BORDER] = 1
     marked[:, :, -BORDER:] = 0
     assert np.allclose(answer(marked)[0][0], answered[0][0])
+
+
+def test_a_larger_film_is_answered_on_a_finer_grid_by_the_same_weights(answer):
+    logits, activations, features = answer(np.random.default_rng(2).random((1, 240, 240, 3), np.float32))
+    assert [of_step.shape for of_step in logits] == [(1, 3), (1, 3)]
+    assert activations[0].shape == (1, 3, 30, 30)
+    assert features.shape == (1, 1280)
+    assert efficientnet_lite.cells(208) == (6, 6)
+    assert efficientnet_lite.cells(240) == (7, 7)
 
 
 def test_a_constant_film_gives_numbers(answer):

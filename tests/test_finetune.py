@@ -16,7 +16,7 @@ from model.evaluation.films import prepare_file, prepare_picture
 from model.framing import GRID
 from model.reader import Reader
 from model.training.films import LabelledFilm, files_found, network_inputs, sample, untyped_pneumonia
-from model.training.finetune import as_served, batches_of, cached, freeze, shares
+from model.training.finetune import batches_of, cached, freeze, shares
 from model.training.partial_labels import OneOf, may_be, right
 from model.training.restyle import degrade, mix_spectra, restyle, softened
 from model.weights import VERSIONS, read_recipe
@@ -166,10 +166,8 @@ def test_a_version_is_trained_on_the_pixels_that_it_is_served(name, framing, tmp
     served = np.stack([reader._shown(*pair) for pair in zip(prepared, reader.look(prepared), strict=True)])
     table = read_recipe(folder).get("framing")
     assert (table is None) == np.array_equal(served, np.stack([film.network_input for film in prepared]))
-    if name == "gao-2020":
-        assert np.array_equal(network_inputs(films, tmp_path, reader.input_sizes.steps, table), served)
-    else:
-        assert np.array_equal(as_served(films, tmp_path, table), served[..., :1])
+    assert np.array_equal(network_inputs(films, tmp_path, reader.input_sizes.steps, table), served)
+    if name == "firstread-1":
         assert cached(films, tmp_path, table).shape == (3, 256, 256, 1)
 
 

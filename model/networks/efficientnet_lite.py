@@ -9,13 +9,10 @@ from tensorflow import keras
 from model.networks.devices import share_gpu_memory
 from model.networks.equalise import equalise
 
-INPUT_SIZE = 208
 BORDER = 8  # rows and columns left out on each side: markers, collimator edges and captions stand there
-SEEN = INPUT_SIZE - 2 * BORDER
 CELL = 32  # pixels of the input to one place of the last features
-CELLS = (6, 6)
 METHOD = (
-    "CAM: the class's weights times the last 6x6x1280 features, exact for global average pooling, "
+    "CAM: the class's weights times the last 1280 features, exact for global average pooling, "
     "mean over the film and its mirror image"
 )
 # Repeats, kernel, stride, expansion, filters of each stage.
@@ -42,15 +39,15 @@ def build(outputs: Sequence[int]) -> keras.Model:
     Returns
     -------
     keras.Model
-        What `seen` gives, (n, 192, 192, 3) float32 from -1 to 1, to the logits of each step,
-        (n, outputs) float32.
+        What `seen` gives, (n, size, size, 3) float32 from -1 to 1, to the logits of each step,
+        (n, outputs) float32. The size is free.
 
     References
     ----------
     M. Tan and Q. V. Le, "EfficientNet: Rethinking model scaling for convolutional neural networks", 2019;
     the Lite variants have no squeeze-and-excitation and ReLU6 for swish.
     """
-    inputs = keras.Input((SEEN, SEEN, 3))
+    inputs = keras.Input((None, None, 3))
     features = keras.layers.GlobalAveragePooling2D(name="pooled")(backbone(inputs))
     features = keras.layers.Dropout(0.3, name="dropout")(features)
     logits = [
@@ -98,6 +95,12 @@ def _normalised(x: keras.KerasTensor, name: str) -> keras.KerasTensor:
     return keras.layers.ReLU(6, name=f"{name}_relu")(x)
 
 
+def cells(input_size: int) -> tuple[int, int]:
+    """Rows and columns of places that the network tells apart in an input."""
+    side = -(-(input_size - 2 * BORDER) // CELL)
+    return side, side
+
+
 def load(weights: Sequence[Path], outputs: Sequence[int]) -> keras.Model:
     """Build the network and give it the weights of the one file that `train` made."""
     share_gpu_memory()
@@ -112,12 +115,12 @@ def seen(images: tf.Tensor) -> tf.Tensor:
 
     Parameters
     ----------
-    images : (n, 208, 208, 1 or 3) float32
+    images : (n, size, size, 1 or 3) float32
         0 to 1, channels equal.
 
     Returns
     -------
-    (n, 192, 192, 3) float32
+    (n, size - 16, size - 16, 3) float32
         -1 to 1.
     """
     inner = equalise(images[:, BORDER:-BORDER, BORDER:-BORDER, 0])
@@ -138,10 +141,10 @@ def answering(network: keras.Model) -> Callable[[tf.Tensor], tuple]:
     Returns
     -------
     callable
-        (n, 208, 208, 3) float32 to three: for each step logits, (n, outputs) float32; for
-        each step activations over the whole film, (n, outputs, 26, 26) float32, 0 to 1, the share
-        of the map's own maximum, all 0 where nothing speaks for the class and in the border; and the pooled
-        features, (n, 1280) float32.
+        (n, size, size, 3) float32 to three: for each step logits, (n, outputs) float32; for
+        each step activations over the whole film, (n, outputs, size / 8, size / 8) float32, 0 to 1, the
+        share of the map's own maximum, all 0 where nothing speaks for the class and in the border; and the
+        pooled features, (n, 1280) float32. The size is a multiple of 8.
 
     References
     ----------
@@ -150,23 +153,24 @@ def answering(network: keras.Model) -> Callable[[tf.Tensor], tuple]:
     places = keras.Model(network.inputs, network.get_layer("head_relu").output)
     heads = [network.get_layer(name) for name in network.output_names]
 
-    @tf.function(input_signature=[tf.TensorSpec((None, INPUT_SIZE, INPUT_SIZE, 3), tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
     def answer(images: tf.Tensor) -> tuple:
         films = seen(images)
-        features = places(films, training=False)  # (n, 6, 6, 1280)
+        features = places(films, training=False)  # (n, rows, columns, 1280)
         mirrored = places(films[:, :, ::-1], training=False)[:, :, ::-1]
         features = (features + mirrored) / 2
         pooled = tf.reduce_mean(features, axis=(1, 2))
         logits = [head(pooled) for head in heads]
-        activations = [_whole_film(tf.einsum("nrck,kl->nrcl", features, head.kernel)) for head in heads]
+        finer = tf.shape(films)[1:3] // BORDER  # a cell of the answer is as wide as the border
+        maps = [tf.einsum("nrck,kl->nrcl", features, head.kernel) for head in heads]
+        activations = [_whole_film(of_step, finer) for of_step in maps]
         return logits, activations, pooled
 
     return answer
 
 
-def _whole_film(maps: tf.Tensor) -> tf.Tensor:
-    """Class activations (n, 6, 6, classes) as shares of their maximum on a grid over the whole film."""
-    finer = SEEN // BORDER  # a cell of the answer is as wide as the border
-    activation = tf.image.resize(tf.nn.relu(maps), (finer, finer))
+def _whole_film(maps: tf.Tensor, finer: tf.Tensor) -> tf.Tensor:
+    """Class activations as shares of their maximum: on a finer grid, and the border round it."""
+    activation = tf.image.resize(tf.nn.relu(maps), finer)
     activation = tf.transpose(tf.pad(activation, ((0, 0), (1, 1), (1, 1), (0, 0))), (0, 3, 1, 2))
     return tf.math.divide_no_nan(activation, tf.reduce_max(activation, axis=(2, 3), keepdims=True))

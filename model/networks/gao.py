@@ -10,7 +10,7 @@ from model.networks.devices import share_gpu_memory
 
 INPUT_SIZE = 64
 LAST_FEATURES = "features3"
-CELLS = (8, 8)
+CELL = 8  # pixels of the input to one place of the last features
 METHOD = "HiResCAM: gradient times activation at the last pooled 8x8x128 features"
 
 
@@ -44,6 +44,11 @@ def build(outputs: int) -> keras.Model:
     # The softmax stands apart so that the activation can be taken from the logits.
     logits = keras.layers.Dense(outputs, name="logits")(x)
     return keras.Model(inputs, keras.layers.Softmax(name="scores")(logits))
+
+
+def cells(input_size: int) -> tuple[int, int]:
+    """Rows and columns of places that the network tells apart in an input."""
+    return input_size // CELL, input_size // CELL
 
 
 def load(weights: Sequence[Path], outputs: Sequence[int]) -> list[keras.Model]:

@@ -114,7 +114,7 @@ def finetune(
 
     validation = tf.data.Dataset.from_tensor_slices(
         (
-            as_served(validate, root, framing),
+            one_channel(displays(validate, root, framing), limits["input_size"]),
             tuple(may_be(validate, of_step) for of_step in labels),
         )
     )
@@ -170,11 +170,6 @@ def cached(films: Sequence[LabelledFilm], root: Path, framing: Mapping | None) -
     )
 
 
-def as_served(films: Sequence[LabelledFilm], root: Path, framing: Mapping | None) -> np.ndarray:
-    """The films as the node gives them to the network, (n, 208, 208, 1) float32, 0 to 1."""
-    return one_channel(displays(films, root, framing), efficientnet_lite.INPUT_SIZE)
-
-
 def batches_of(
     pixels: np.ndarray,
     allowed: tuple[np.ndarray, ...],
@@ -184,7 +179,7 @@ def batches_of(
     epoch: int,
 ) -> tf.data.Dataset:
     """One pass over the drawn films, augmented by seed, epoch and place alone: a resumed run is the same."""
-    amounts, size = recipe["augmentation"], recipe["input_size"]
+    amounts, size = recipe["augmentation"], recipe["training"]["input_size"]
     films, targets = tf.constant(pixels), tuple(tf.constant(of_step) for of_step in allowed)
     start = epoch * 1_000_000
 
