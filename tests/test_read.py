@@ -11,6 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 import servers
+from demo import words_of
 from node import Node, Pacs
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
@@ -22,7 +23,6 @@ from pydicom.uid import (
 )
 from sqlalchemy import select
 
-from demo import words_of
 from storage import database
 from storage.tables import event
 
