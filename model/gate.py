@@ -42,7 +42,7 @@ def refusals(finder: LungFinder, inputs: np.ndarray, found: Sequence[Found]) -> 
         Its recipe's table ``[gate]`` holds the limits: least_chest, probability of a chest, and least_lung,
         share of the film that each lung covers.
     inputs : (n, size, size, 1) float32
-        The films, from `LungFinder.input`.
+        The films, as `LungFinder.find` takes them.
     found : sequence of Found
         What `finder` found in them.
 

@@ -206,20 +206,39 @@ class Reader:
         ValueError
             If a film's input or the network's answer holds a NaN or infinity.
         """
-        lungs = self.look(films)
-        refused = self.refusals(films, lungs)
-        kept = [i for i, refusal in enumerate(refused) if refusal is None]
-        chosen, theirs = [films[i] for i in kept], [lungs[i] for i in kept]
-        readings = iter(self.decide(chosen, theirs, self.answer(chosen, theirs)))
-        return [refusal or next(readings) for refusal in refused]
+        refusals, passed, lungs = self.admit(films)
+        readings = iter(self.decide(passed, lungs, self.answer(passed, lungs)))
+        return [refusal or next(readings) for refusal in refusals]
+
+    def admit(
+        self, films: Sequence[PreparedFilm]
+    ) -> tuple[list[OutOfScope | None], list[PreparedFilm], list[Found]]:
+        """Part the films whose picture is to be read from the others.
+
+        Parameters
+        ----------
+        films : sequence of PreparedFilm
+
+        Returns
+        -------
+        refusals : list of OutOfScope or None
+            One for each film, from `model.gate.refusals`.
+        passed : list of PreparedFilm
+            Those that are not refused.
+        lungs : list of Found
+            What was found in these.
+        """
+        if not films:
+            return [], [], []
+        inputs = _lungs_inputs(films)
+        found = self._finder.find(inputs)
+        refusals = gate.refusals(self._finder, inputs, found)
+        passed = [i for i, refusal in enumerate(refusals) if refusal is None]
+        return refusals, [films[i] for i in passed], [found[i] for i in passed]
 
     def look(self, films: Sequence[PreparedFilm]) -> list[Found]:
-        """Where the lungs of any number of films are, how each lies, and whether it is a chest."""
-        return self._finder.find(_lungs_inputs(films)) if films else []
-
-    def refusals(self, films: Sequence[PreparedFilm], lungs: Sequence[Found]) -> list[OutOfScope | None]:
-        """Why films are not read, by what `look` found in them: `model.gate.refusals`."""
-        return gate.refusals(self._finder, _lungs_inputs(films), lungs) if films else []
+        """Where the lungs of films are, at least one, whether or not they would be read."""
+        return self._finder.find(_lungs_inputs(films))
 
     def decide(
         self, films: Sequence[PreparedFilm], lungs: Sequence[Found], answers: Answers

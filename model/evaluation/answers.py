@@ -143,7 +143,7 @@ def judge(reader: Reader, films: Sequence[JudgedFilm], root: Path) -> Judged:
                 refused.append((film, f"UNREADABLE: {error}"))
             else:
                 opened.append(film)
-        refusals, passed, lungs = through_the_gate(reader, prepared)
+        refusals, passed, lungs = reader.admit(prepared)
         for film, refusal in zip(opened, refusals, strict=True):
             if refusal is None:
                 read.append(film)
@@ -167,26 +167,6 @@ def judge(reader: Reader, films: Sequence[JudgedFilm], root: Path) -> Judged:
         refused=tuple(refused),
         milliseconds_per_film=round(1000 * elapsed / len(films), 2),
     )
-
-
-def through_the_gate(
-    reader: Reader, films: Sequence[PreparedFilm]
-) -> tuple[list[OutOfScope | None], list[PreparedFilm], list[Found]]:
-    """Judge films by their picture, as the node does.
-
-    Returns
-    -------
-    refusals : list of OutOfScope or None
-        One for each film.
-    passed : list of PreparedFilm
-        Those that are not refused.
-    lungs : list of Found
-        What was found in these.
-    """
-    found = reader.look(films)
-    refusals = reader.refusals(films, found)
-    kept = [place for place, refusal in enumerate(refusals) if refusal is None]
-    return refusals, [films[place] for place in kept], [found[place] for place in kept]
 
 
 def _said(reader: Reader, films: list[PreparedFilm], lungs: list[Found]) -> tuple[np.ndarray, ...]:

@@ -9,7 +9,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from model.evaluation import bootstrap
-from model.evaluation.answers import four_classes, through_the_gate
+from model.evaluation.answers import four_classes
 from model.evaluation.films import RULES, JudgedFilm, as_film
 from model.reader import Reader, prepare
 from model.scope import OutOfScope
@@ -162,7 +162,7 @@ def _answered(
             except OutOfScope:
                 continue
             opened.append(film.file)
-        refusals, passed, lungs = through_the_gate(reader, prepared)
+        refusals, passed, lungs = reader.admit(prepared)
         read = [file for file, refusal in zip(opened, refusals, strict=True) if refusal is None]
         answers = reader.answer(passed, lungs)
         scores = four_classes(*reader.scores(answers))
