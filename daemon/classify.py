@@ -10,7 +10,7 @@ from pydicom.errors import InvalidDicomError
 from daemon import service
 from daemon.config import Config
 from daemon.part10 import data_set_bytes
-from daemon.read import build_results
+from daemon.results import kinds, object_set
 from model.decode import UnreadableFilm
 from model.findings import Reading
 from model.reader import Reader, prepare
@@ -53,17 +53,15 @@ def _classify(config: Config, reader: Reader, path: Path, out: Path) -> Reading:
     if isinstance(reading, OutOfScope):
         raise reading
     header = pydicom.dcmread(path, stop_before_pixels=True)
-    results = build_results(
-        header,
-        prepared,
-        reading,
-        data_set_bytes(path).digest,
-        config.results.longest_side,
-        service.now().astimezone(),
-    )
-    for kind, ds in results.items():
+    built = object_set.of_reading(
+        kinds.DEFAULT_OBJECTS, header, prepared, reading, data_set_bytes(path).digest,
+        service.now().astimezone(), config.results,
+    )  # fmt: skip
+    for name, ds in built:
+        kind = object_set.kind(name, is_refused=False)
         ds.save_as(out / f"{path.stem}-{kind}.dcm", enforce_file_format=True)
-    Image.fromarray(results["SC"].pixel_array).save(out / f"{path.stem}.png")
+        if name == "capture":
+            Image.fromarray(ds.pixel_array).save(out / f"{path.stem}.png")
     return reading
 
 

@@ -5,17 +5,28 @@ needs: without the DICOM dictionary, which the other tables ask, ``firstread tai
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
 
 DEFAULT_PATH = Path("/etc/firstread/firstread.toml")
 STRICT = pydantic.ConfigDict(extra="forbid", strict=True)
+_BUCKET = re.compile(
+    r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>[\w.-]+(?:/[\w.-]+)*))?/?", re.A
+)
+
+
+def _film_store(place: str) -> str:
+    """A folder, or a bucket."""
+    if "://" in place and not _BUCKET.fullmatch(place):
+        raise ValueError("expected a folder, or s3://bucket or s3://bucket/prefix")
+    return place
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -24,8 +35,30 @@ class Storage:
 
     database: str = "sqlite:////var/lib/firstread/firstread.db"
     database_password_file: str = ""
-    spool: str = "/var/lib/firstread/spool"
+    spool: Annotated[str, AfterValidator(_film_store)] = "/var/lib/firstread/spool"
+    s3_folder: str = "/var/lib/firstread/spool"
+    s3_endpoint: Annotated[str, Field(pattern=r"^(https?://[A-Za-z0-9.\[\]:-]+)?$")] = ""
+    s3_region: str = "us-east-1"
+    s3_access_key_file: str = ""
+    s3_secret_key_file: str = ""
+    s3_ca_file: str = ""
+    s3_copies_mib: Annotated[int, Field(ge=0)] = 4096
     floor_mib: Annotated[int, Field(ge=0)] = 1024
+    watermark_percent: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 98.0
+    # Longer than any commit may take, and than a sender may pause within a data set.
+    leftover_seconds: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] = 3600.0
+
+    @property
+    def bucket(self) -> tuple[str, str] | None:
+        """Bucket and prefix of an object store; None if the films are in a folder."""
+        found = _BUCKET.fullmatch(self.spool)
+        return (found["bucket"], found["prefix"] or "") if found else None
+
+    @model_validator(mode="after")
+    def _has_both_keys(self) -> "Storage":
+        if bool(self.s3_access_key_file) != bool(self.s3_secret_key_file):
+            raise ValueError("s3_access_key_file and s3_secret_key_file, expected both or none")
+        return self
 
 
 class BadConfig(ValueError):
@@ -94,9 +127,15 @@ def validated(
 def _fault(fault: Any) -> str:
     table, *keys = fault["loc"]
     place = f"[[{table}]] number {keys.pop(0) + 1}" if keys and isinstance(keys[0], int) else f"[{table}]"
+    if keys and str(keys[0]).startswith("("):  # which kind of table it is
+        place += f" {keys.pop(0)}"
     if keys:
         place += f" {'.'.join(map(str, keys))}"
     if fault["type"] == "unexpected_keyword_argument":
         return f"{place}: unknown; etc/firstread.toml of this release shows every table and key"
-    found = "" if fault["type"] == "missing" else f", found {fault['input']!r}"
+    # Of a fault in a table as a whole the message says what was found.
+    is_told = fault["type"] == "missing" or (
+        fault["type"] == "value_error" and isinstance(fault["input"], dict)
+    )
+    found = "" if is_told else f", found {fault['input']!r}"
     return f"{place}: {fault['msg']}{found}"

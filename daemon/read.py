@@ -2,46 +2,51 @@
 
 Three things overlap: decoding and building in worker processes, the network in this one. A worker that
 dies (a decoder's crash, out of memory, a film that takes too long) takes down no reader: the films it
-had in hand are tried again one by one, so that only the one that kills is marked.
+had in hand are tried again one by one, so that only the one that kills is marked. What came back from a
+reader that died is claimed one by one for the same reason. Trouble of the node's own, a full disk or a
+database away, costs no film an attempt: it waits.
 """
 
 import concurrent.futures
 import contextlib
 import dataclasses
 import datetime
+import errno
+import json
 import logging
-import multiprocessing
-import resource
-import signal
+import os
 import threading
-import warnings
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import pydicom
-from pydicom.dataset import Dataset
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from daemon import service
+from daemon import decoder, logs, metrics, service
 from daemon.config import Config
-from daemon.results import not_analysed, secondary_capture, structured_report
+from daemon.moves import DATABASE_WAIT_SECONDS, Moves
+from daemon.results import maps
+from daemon.results.not_analysed import NotReportable
+from daemon.results.notification import figures
 from model.decode import UnreadableFilm
-from model.findings import ModelVersion, Reading
-from model.reader import InputSizes, PreparedFilm, Reader, prepare
-from model.scope import OutOfScope, ScopeRules
-from storage import films
-from storage.deliveries import NewDelivery
-from storage.films import Job
+from model.findings import Reading
+from model.reader import PreparedFilm, Reader
+from model.scope import OutOfScope
+from storage import claims, database, films, withdrawals
+from storage.claims import Job
+from storage.films import ReadFilm
 from storage.spool import Spool
-from storage.states import FilmState, LostClaim
+from storage.states import FilmState
+from storage.wakeup import Wakeup
 
 POLL_SECONDS = 0.25
 LEASE = datetime.timedelta(minutes=5)
-# Twice the largest film that scope allows, decoded, with room for the libraries.
-WORKER_MEMORY_BYTES = 6 << 30
+# A disk in trouble is asked again after so long.
+DISK_WAIT_SECONDS = 5.0
+DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 _LOGGER = logging.getLogger("firstread.read")
 
 
@@ -50,8 +55,11 @@ class InHand:
     """A claimed film on its way through this process: made ready, then answered or refused."""
 
     job: Job
+    renewed: float  # monotonic, seconds
     prepared: PreparedFilm | None = None
     answer: Reading | OutOfScope | None = None
+    decode_seconds: float = 0.0
+    network_seconds: float = 0.0
 
 
 class ReadLoop:
@@ -79,49 +87,128 @@ class ReadLoop:
         self._prepared: list[InHand] = []
         self._pool = self._new_pool()
         self._beat = beat
+        self._moves = Moves(engine, self._claimant)
+        self._claim_is_unsure = False
+        self._claimed = 0
+        self._last_batch = (0, 0.0)
+        self._wakeup = Wakeup(engine, FilmState.QUEUED)
+        _LOGGER.info("networks on %s", reader.device)
 
-    def run(self, stop: threading.Event, once: bool) -> None:
-        """Work until `stop`, or with `once` until nothing is queued; what is in hand is finished first."""
+    def describe(self) -> str:
+        """What reads and how fast; the note of the heartbeat."""
+        model, (films_read, seconds) = self._reader.model, self._last_batch
+        resident = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return json.dumps(
+            {
+                "model": f"{model.name} {model.version}",
+                "weights_sha256": model.weights_sha256,
+                "batch": films_read,
+                "milliseconds": round(1000 * seconds),
+                "memory_mib": resident * os.sysconf("SC_PAGE_SIZE") >> 20,
+            }
+        )
+
+    def run(
+        self, stop: threading.Event, once: bool, look: Callable[[Config], Config | None]
+    ) -> Config | None:
+        """Work until `stop`, a new config or `films_a_process`, or with `once` until nothing is queued.
+
+        What is in hand is finished first.
+
+        Parameters
+        ----------
+        stop : threading.Event
+        once : bool
+        look : callable
+            Is given the running config; the one to take over, None if there is no other.
+
+        Returns
+        -------
+        Config or None
+            What another loop is to go on with; None if this process has nothing more to do.
+        """
+        new = None
         try:
             while True:
-                claimed = 0 if stop.is_set() else self._claim()
+                is_worn = not once and self._claimed >= self._config.model.films_a_process
+                new = new or (None if once else look(self._config))
+                claimed = 0 if stop.is_set() or is_worn or new else self._claim(once)
                 if not (self._working or self._prepared or claimed):
-                    if stop.is_set() or once:
-                        return
-                    stop.wait(POLL_SECONDS)
+                    # What is unwritten when told to stop comes back at this process's end, and is read again.
+                    if stop.is_set() or (once and not self._moves.is_behind):
+                        return None
+                    if is_worn and not self._moves.is_behind:
+                        _LOGGER.info("%d films read; a new process takes over", self._claimed)
+                        return None
+                    if new and not self._moves.is_behind:
+                        return new
+                    self._wakeup.wait(stop, POLL_SECONDS)
                 if self._working:
                     concurrent.futures.wait(
                         self._working, POLL_SECONDS, return_when=concurrent.futures.FIRST_COMPLETED
                     )
                 self._take_finished()
                 self._run_network()
+                self._moves.write(more_to_come=bool(self._working or self._prepared))
                 self._beat()
         finally:
             self._pool.shutdown(cancel_futures=True)
+            self._wakeup.close()
 
-    def _claim(self) -> int:
+    def _claim(self, once: bool) -> int:
         """Claim as many films as keep the workers busy while the network runs."""
-        room = 2 * self._config.model.batch_size - len(self._working) - len(self._prepared)
-        if room < self._config.model.batch_size:
+        in_hand = [*self._working.values(), *self._prepared]
+        room = 2 * self._config.model.batch_size - len(in_hand)
+        is_alone = any(film.job.attempts > 1 for film in in_hand)
+        if room < self._config.model.batch_size or is_alone or self._moves.is_troubled:
             return 0
         now = service.now()
-        jobs = films.claim(self._engine, self._claimant, room, now, now + LEASE)
+        # No more of these at once than keep the workers busy: a live film waits until they are done with.
+        retrospective = max(0, 2 * self._config.model.decoders - len(in_hand))
+        try:
+            self._put_back_unknown({film.job.id for film in in_hand} | self._moves.gathered)
+            jobs = claims.claim(
+                self._engine, self._claimant, room, now, now + LEASE, bool(in_hand), retrospective
+            )
+        except SQLAlchemyError as error:
+            if once:
+                raise
+            _LOGGER.error("database: nothing claimed: %s", service.first_line(error))
+            self._claim_is_unsure = True
+            self._moves.wait(DATABASE_WAIT_SECONDS)
+            return 0
         for job in jobs:
-            self._prepare(InHand(job))
+            metrics.took("wait", (now - job.received_at).total_seconds())
+            self._prepare(InHand(job, time.monotonic()))
+        self._claimed += len(jobs)
         return len(jobs)
 
+    def _put_back_unknown(self, in_hand: set[int]) -> None:
+        """Give back what a claim took whose answer was lost."""
+        if not self._claim_is_unsure:
+            return
+        with database.reading(self._engine) as connection:
+            unknown = claims.claimed_by(connection, self._claimant) - in_hand
+        films.put_back(self._engine, sorted(unknown), self._claimant, service.now(), "never taken in hand")
+        self._claim_is_unsure = False
+
     def _prepare(self, film: InHand) -> None:
-        self._submit(film, _prepare, self._config.scope, self._reader.input_sizes)
+        before = film.job.same_uid
+        same_uid = None if before is None else before.spool_name
+        self._submit(
+            film, decoder.prepare_film, self._spool, same_uid, self._config.scope, self._reader.input_sizes
+        )
 
     def _build(self, film: InHand) -> None:
+        prepared = film.prepared and film.prepared.answered()
         self._submit(
-            film, _build, self._spool, film.job, film.prepared, film.answer, self._reader.model,
-            self._config.results.longest_side, service.now().astimezone(),
+            film, decoder.build, self._spool, film.job, prepared, film.answer, self._reader.model,
+            self._config, service.now().astimezone(),
         )  # fmt: skip
 
     def _submit(self, film: InHand, work: Callable, *arguments: object) -> None:
-        path = self._spool.path(film.job.spool_name)
-        task = (_bounded, self._config.model.film_timeout_seconds, work, path, *arguments)
+        seconds, name = self._config.model.film_timeout_seconds, film.job.spool_name
+        task = (decoder.bounded_on, seconds, self._spool, name, work, *arguments)
         try:
             future = self._pool.submit(*task)
         except BrokenProcessPool:
@@ -139,28 +226,40 @@ class ReadLoop:
             self._take(self._working.pop(future), future)
 
     def _take(self, film: InHand, future: Future) -> None:
+        with logs.about(job=film.job.id, sop_instance_uid=film.job.sop_instance_uid):
+            self._take_found(film, future)
+
+    def _take_found(self, film: InHand, future: Future) -> None:
         """Move a film on by what its worker found; the one broad except of the read loop."""
         try:
-            found = future.result()
+            found, seconds = future.result()
             if film.answer is None:
-                film.prepared = found
+                metrics.took("decode", seconds)
+                film.prepared, film.decode_seconds = found, seconds
                 self._prepared.append(film)
             else:
                 self._finish_answered(film, found)
         except OutOfScope as error:
             self._answer(film, error)
-        except not_analysed.NotReportable as error:
+        except decoder.Conflict:
+            self._moves.finish(film.job, FilmState.SKIPPED, conflict(film.job.same_uid.job))
+        except NotReportable as error:
             self._retry_or_give_up(film, str(error))
         except UnreadableFilm as error:
-            self._finish(film.job, FilmState.FAILED, f"UNREADABLE: {error}")
-        except LostClaim as error:
-            _LOGGER.warning("%s", error)
-        except SQLAlchemyError as error:
-            # The film stays READING; its claim lapses and it is read again when the database is back.
-            _LOGGER.error("job %d: database: %s", film.job.id, error)
+            self._moves.finish(film.job, FilmState.FAILED, f"UNREADABLE: {error}")
+        except FileNotFoundError:
+            self._retry_or_give_up(film, "MISSING: found no file in the spool, expected the film")
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in DISK_TROUBLE:
+                self._wait_for_disk(film, f"spool: {error.strerror}")
+                return
             _LOGGER.exception("job %d: a fault of ours", film.job.id)
-            self._retry_or_give_up(film, f"{type(error).__name__}: {error}")
+            self._retry_or_give_up(film, f"a fault of ours: {logs.place(error)}")
+
+    def _wait_for_disk(self, film: InHand, reason: str) -> None:
+        self._moves.wait(DISK_WAIT_SECONDS)
+        _LOGGER.error("job %d: %s; put back", film.job.id, reason)
+        self._moves.put_back(film.job, reason)
 
     def _run_network(self) -> None:
         """Read what is prepared, full batch or not: workers decode the next films meanwhile."""
@@ -172,42 +271,55 @@ class ReadLoop:
         self._read(batch)
 
     def _renew(self, batch: list[InHand]) -> None:
-        with self._claims_of(batch):
-            films.renew(self._engine, [film.job.id for film in batch], self._claimant, service.now() + LEASE)
+        """Keep claims of which a fifth is over: each is a write of the database's."""
+        began = time.monotonic()
+        old = [film for film in batch if began - film.renewed > LEASE.total_seconds() / 5]
+        if not old:
+            return
+        with contextlib.suppress(SQLAlchemyError):  # the next write tells
+            claims.renew(self._engine, [film.job.id for film in old], self._claimant, service.now() + LEASE)
+            for film in old:
+                film.renewed = began
 
     def _read(self, batch: list[InHand]) -> None:
+        began = time.monotonic()
         try:
             answers = self._reader.read([film.prepared for film in batch])
         except ValueError as error:
             if len(batch) == 1:
-                self._retry_or_give_up(batch[0], f"{type(error).__name__}: {error}")
+                self._retry_or_give_up(batch[0], f"{type(error).__name__}: {error}")  # of the scores alone
             else:
                 # One film's scores are no numbers: each alone, so that the others get theirs.
                 for film in batch:
                     self._read([film])
             return
+        seconds = time.monotonic() - began
+        self._last_batch = len(batch), seconds
+        metrics.took("inference", seconds)
         for film, answer in zip(batch, answers, strict=True):
+            film.network_seconds = seconds / len(batch)
             self._answer(film, answer)
 
     def _answer(self, film: InHand, answer: Reading | OutOfScope) -> None:
         """Build what the PACS is told; of most refusals it is told nothing."""
         film.answer = answer
         if isinstance(answer, OutOfScope) and answer.code not in self._config.results.report_not_analysed:
-            self._finish(film.job, FilmState.SKIPPED, str(answer))
+            self._moves.finish(film.job, FilmState.SKIPPED, str(answer))
         else:
             self._build(film)
 
-    def _finish_answered(self, film: InHand, results: list[tuple[str, str, str, str]]) -> None:
-        new = [
-            NewDelivery(kind, destination.name, sop_class_uid, sop_instance_uid, name)
-            for destination in self._config.destination
-            for kind, sop_class_uid, sop_instance_uid, name in results
-        ]
+    def _finish_answered(self, film: InHand, built: decoder.Built) -> None:
+        new = built.deliveries
+        if built.conflict:
+            _LOGGER.warning("job %d: %s", film.job.id, built.conflict)
         if isinstance(film.answer, OutOfScope):
-            self._finish(film.job, FilmState.SKIPPED, str(film.answer), new)
+            self._moves.finish(film.job, FilmState.SKIPPED, str(film.answer), new)
             return
-        films.finish_read(self._engine, film.job.id, self._claimant, service.now(), figures(film.answer), new)
-        _LOGGER.info("job %d: %s read: %s", film.job.id, film.job.sop_instance_uid, film.answer.decision)
+        found = figures(film.answer)
+        found["warnings"] += [built.conflict] if built.conflict else []
+        found["seconds"] = {"decode": film.decode_seconds, "network": film.network_seconds}
+        read = ReadFilm(film.job.id, service.now(), found, new, maps.pack(film.answer))
+        self._moves.read(film.job, read)
 
     def _retry_or_give_up(self, film: InHand, reason: str) -> None:
         """Another attempt while there are some; a film that was refused lacks no more than its report."""
@@ -216,32 +328,13 @@ class ReadLoop:
             _LOGGER.error(
                 "job %d: %s not analysed, and no report on it: %s", job.id, job.sop_instance_uid, reason
             )
-            self._finish(job, FilmState.SKIPPED, str(film.answer))
+            self._moves.finish(job, FilmState.SKIPPED, str(film.answer))
             return
         state = FilmState.FAILED if job.attempts >= most else FilmState.QUEUED
-        self._finish(job, state, f"attempt {job.attempts} of {most}: {reason}")
-
-    def _finish(self, job: Job, state: FilmState, reason: str, new: Sequence[NewDelivery] = ()) -> None:
-        with self._claims_of([InHand(job)]):
-            films.finish(self._engine, job.id, self._claimant, state, service.now(), reason, new)
-            _LOGGER.info("job %d: %s %s: %s", job.id, job.sop_instance_uid, state, reason)
-
-    @contextlib.contextmanager
-    def _claims_of(self, batch: list[InHand]):
-        """Leave films whose claim or database was lost to whoever has them, or to the lapse."""
-        try:
-            yield
-        except (LostClaim, SQLAlchemyError) as error:
-            _LOGGER.error("jobs %s: %s", [film.job.id for film in batch], error)
+        self._moves.finish(job, state, f"attempt {job.attempts} of {most}: {reason}")
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        # forkserver: a fork of this process would carry TensorFlow's threads and their locks. It imports
-        # this module once, so that a new worker, the first or one after a crash, is there at once.
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([__name__])
-        pool = ProcessPoolExecutor(self._config.model.decoders, context, initializer=_start_worker)
-        concurrent.futures.wait([pool.submit(int) for _ in range(self._config.model.decoders)])
-        return pool
+        return decoder.new_pool(self._config.model.decoders)
 
     def _try_one_by_one(self) -> None:
         """After a worker's death: all films in hand again, each alone, so that the killer stands out."""
@@ -260,6 +353,7 @@ class ReadLoop:
                 concurrent.futures.wait([future])
                 self._beat()
                 self._renew(suspects)
+                self._moves.write(more_to_come=True)
                 del self._working[future]
                 if isinstance(future.exception(), BrokenProcessPool):
                     self._pool = self._new_pool()
@@ -268,85 +362,9 @@ class ReadLoop:
                     self._take(film, future)
 
 
-def figures(reading: Reading) -> dict[str, object]:
-    """What the job row keeps of a reading, for lists and charts."""
-    return {
-        "model": reading.model.name,
-        "version": reading.model.version,
-        "weights_sha256": reading.model.weights_sha256,
-        "decision": str(reading.decision),
-        "step1": dict(zip(reading.step1.labels, reading.step1.scores, strict=True)),
-        "step2": reading.step2 and dict(zip(reading.step2.labels, reading.step2.scores, strict=True)),
-        "inside_lungs": reading.inside and {"both": reading.inside.both, **reading.inside._asdict()},
-        "least_inside": reading.least_inside,
-        "warnings": list(reading.warnings),
-    }
-
-
-def build_results(
-    header: Dataset,
-    prepared: PreparedFilm,
-    reading: Reading,
-    digest: str,
-    longest_side: int,
-    now: datetime.datetime,
-) -> dict[str, Dataset]:
-    """The results of one film by kind, ``SC`` and ``SR``.
-
-    `header` must come straight from the file: pydicom keeps the bytes of an element as they are only
-    until it is read, and the results copy the patient's elements byte for byte.
-    """
-    return {
-        "SC": secondary_capture.build(
-            header, prepared.display, reading, digest, now, longest_side=longest_side
-        ),
-        "SR": structured_report.build(
-            header, reading, digest, now, rows=prepared.rows, columns=prepared.columns
-        ),
-    }
-
-
-def _start_worker() -> None:
-    """In a worker: no identities in warnings, a bound on memory, and Ctrl-C left to the parent."""
-    warnings.simplefilter("ignore")
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY_BYTES, WORKER_MEMORY_BYTES))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _bounded(seconds: int, work: Callable, *arguments: object) -> object:
-    """Run in a worker; SIGALRM ends the process if a decoder hangs, even in native code."""
-    signal.alarm(seconds)
-    try:
-        return work(*arguments)
-    finally:
-        signal.alarm(0)
-
-
-def _prepare(path: Path, rules: ScopeRules, sizes: InputSizes) -> PreparedFilm:
-    return prepare(path, rules, sizes)
-
-
-def _build(
-    path: Path,
-    spool: Spool,
-    job: Job,
-    prepared: PreparedFilm | None,
-    answer: Reading | OutOfScope,
-    model: ModelVersion,
-    longest_side: int,
-    now: datetime.datetime,
-) -> list[tuple[str, str, str, str]]:
-    """Write the results or the report on a refusal; of each: kind, SOP class and instance, spool name."""
-    header = pydicom.dcmread(path, stop_before_pixels=True)
-    if isinstance(answer, OutOfScope):
-        results = {not_analysed.KIND: not_analysed.build(header, answer, model, job.digest, now)}
-    else:
-        results = build_results(header, prepared, answer, job.digest, longest_side, now)
-    written = []
-    for kind, ds in results.items():
-        name = spool.write_result(
-            ds.SOPInstanceUID, lambda file, ds=ds: ds.save_as(file, enforce_file_format=True)
-        )
-        written.append((kind, str(ds.SOPClassUID), str(ds.SOPInstanceUID), name))
-    return written
+def conflict(job: int) -> str:
+    """The reason of a film that is another than the one whose SOP Instance UID it has."""
+    return (
+        f"{withdrawals.CONFLICT}: found other pixels under the SOP Instance UID of job {job}, "
+        "expected one film a UID; requeue to read this one too"
+    )

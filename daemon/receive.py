@@ -1,30 +1,31 @@
 """Verification and Storage SCP: a film is on disk and its job committed before a peer hears success."""
 
-import io
 import logging
-import tempfile
-import zlib
+import ssl
+import threading
+import time
 from pathlib import Path
 
 from pydicom import uid
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
-from pydicom.tag import Tag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
-from pynetdicom import AE, _config, evt
+from pynetdicom import AE, _config, dimse_messages, evt
 from pynetdicom.events import Event
 from pynetdicom.service_class import StorageServiceClass
-from pynetdicom.sop_class import Verification, register_uid, uid_to_service_class
-from pynetdicom.transport import ThreadedAssociationServer
+from pynetdicom.sop_class import (
+    StorageCommitmentPushModel,
+    Verification,
+    register_uid,
+    uid_to_service_class,
+)
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
-from daemon import service
-from daemon.config import Config
-from daemon.part10 import DataSetBytes, data_set_bytes
-from storage import films
-from storage.films import ReceivedFilm
-from storage.spool import Spool, SpoolUnavailable
+from daemon import commitment_scu, door, tls
+from daemon.callers import Callers, Rejections
+from daemon.commitment_scp import CommitmentScp
+from daemon.config import Config, Node
+from daemon.incoming import IncomingFiles
+from daemon.storing import SUCCESS, handle_store
+from storage import space
+from storage.spool import Spool
 
 MAXIMUM_PDU_BYTES = 131072
 TRANSFER_SYNTAXES = [
@@ -42,33 +43,15 @@ TRANSFER_SYNTAXES = [
     uid.JPEG2000,
     uid.RLELossless,
 ]
-# PS3.4 table B.2-1 and PS3.7 annex C.
-SUCCESS = 0x0000
-OUT_OF_RESOURCES = 0xA700
-DATA_SET_DOES_NOT_MATCH_SOP_CLASS = 0xA900
-CANNOT_UNDERSTAND = 0xC000
 
 _LOGGER = logging.getLogger("firstread.receive")
-# A header ends where the pixels begin; of a deflated data set no more than this is inflated for it.
-_MOST_HEADER_BYTES = 8 << 20
-_HEADER = [
-    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "AccessionNumber", "Modality",
-    "SpecificCharacterSet",
-]  # fmt: skip
-# Everything of _HEADER is in groups 0008 and 0020.
-_FIRST_TAG_NOT_NEEDED = 0x00210000
+# Below STOP_SECONDS of the supervisor and TimeoutStopSec of the unit.
+_STOP_SECONDS = 30.0
+_ANSWER_SECONDS = 0.1
 
 
-class Refused(ValueError):
-    """A data set that is not taken, with the status of PS3.4 B.2.3 for the peer."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-def start(config: Config, engine: Engine, spool: Spool) -> ThreadedAssociationServer:
-    """Listen for associations; each is served in a thread of its own.
+class Receiver:
+    """The node's ports, open.
 
     Parameters
     ----------
@@ -77,22 +60,110 @@ def start(config: Config, engine: Engine, spool: Spool) -> ThreadedAssociationSe
         A migrated job database.
     spool : Spool
 
-    Returns
-    -------
-    ThreadedAssociationServer
-        `shutdown` ends it.
-
     Raises
     ------
     OSError
-        If the port cannot be listened on; the message names it.
+        If a port cannot be listened on; the message names it.
     """
-    node = config.node
-    # Data sets go to disk as they arrive, so an association holds a PDU in memory and not a film.
-    # pynetdicom has no parameter for the folder: it asks tempfile.
-    _config.STORE_RECV_CHUNKED_DATASET = True
-    tempfile.tempdir = str(spool.incoming)
-    ae = AE(ae_title=node.ae_title)
+
+    def __init__(self, config: Config, engine: Engine, spool: Spool) -> None:
+        node = config.node
+        self._storage = config.storage
+        self._volumes = space.folders(spool.root, engine)
+        self._incoming = IncomingFiles(spool.incoming, self._require_space)
+        _prepare_pynetdicom(self._incoming)
+        self._ae = AE(ae_title=node.ae_title)
+        _configure(self._ae, node)
+        self._callers = Callers()
+        rejected = Rejections(self._ae, self._callers)
+        self._commitment = CommitmentScp(node.ae_title, config.modality, engine, spool)
+        handlers = [
+            (evt.EVT_REQUESTED, _limit_host, [self._ae, rejected]),
+            (evt.EVT_REJECTED, rejected.tell),
+            (evt.EVT_ESTABLISHED, lambda event: self._callers.came(event.assoc)),
+            (evt.EVT_C_ECHO, _handle_echo),
+            (
+                evt.EVT_C_STORE,
+                handle_store,
+                [engine, spool, self._require_space, self._callers, self._ae],
+            ),
+            (evt.EVT_N_EVENT_REPORT, commitment_scu.handle_event_report, [engine]),
+            (evt.EVT_N_ACTION, self._commitment.handle_action),
+        ]
+        ports: list[tuple[str, int, ssl.SSLContext | None]] = [("[node]", node.port, None)]
+        if config.tls.certificate_file:
+            ports.append(("[tls]", config.tls.port, tls.server_context(config.tls)))
+        self._doors: list[door.Door] = []
+        for table, port, context in ports:
+            try:
+                self._doors.append(
+                    door.make(
+                        self._ae, (node.host, port), _limits(node), handlers, self._incoming.end, context
+                    )
+                )
+            except OSError as error:
+                raise OSError(
+                    f"{table} port {port} on {node.host}: {error.strerror}; "
+                    "expected a free port, end the program that listens there or choose another"
+                ) from error
+        for one in self._doors:
+            one.open()
+
+    def take(self, config: Config) -> None:
+        """Serve associations from now on by another config; those that are open go on as they began.
+
+        Host, ports, spool and database are not looked at. Certificates are read again.
+
+        Raises
+        ------
+        tls.TlsUnusable
+            If a certificate cannot be used; nothing has changed then.
+        """
+        context = tls.server_context(config.tls) if config.tls.certificate_file else None
+        self._storage = config.storage
+        _configure(self._ae, config.node)
+        self._commitment.take(config.node.ae_title, config.modality)
+        for one in self._doors:
+            one.take(_limits(config.node), context)
+
+    def describe(self) -> str:
+        """Associations open and turned away, by caller, and whether there is room; the heartbeat's note."""
+        active = [assoc for one in self._doors for assoc in one.active_associations]
+        try:
+            self._require_space()
+            trouble = ""
+        except OSError as error:
+            trouble = str(error)
+        return self._callers.note(active, self._ae.maximum_associations, trouble)
+
+    def shutdown(self) -> None:
+        """Take no more associations, answer for the films on their way now, and end all associations.
+
+        Whoever sends one film after the other is cut off after the film in hand: what was not acknowledged is
+        the sender's to send again.
+        """
+        for one in self._doors:
+            one.shutdown()
+        waited = {assoc: self._incoming.of(assoc) for one in self._doors for assoc in one.active_associations}
+        limit = time.monotonic() + _STOP_SECONDS
+        while waited:
+            is_late = time.monotonic() > limit
+            over = [
+                assoc for assoc, files in waited.items() if is_late or not files & self._incoming.of(assoc)
+            ]
+            # A film is off our hands a moment before its sender is told.
+            time.sleep(_ANSWER_SECONDS)
+            for assoc in over:
+                del waited[assoc]
+                assoc.abort(block=False)
+
+    def _require_space(self) -> None:
+        space.require(self._volumes, self._storage.floor_mib << 20, self._storage.watermark_percent)
+
+
+def _configure(ae: AE, node: Node) -> None:
+    """What an association that begins finds in the AE."""
+    ae.ae_title = node.ae_title
     ae.maximum_pdu_size = MAXIMUM_PDU_BYTES
     ae.maximum_associations = node.most_associations
     ae.acse_timeout = node.acse_timeout_seconds
@@ -100,183 +171,70 @@ def start(config: Config, engine: Engine, spool: Spool) -> ThreadedAssociationSe
     ae.network_timeout = node.idle_timeout_seconds
     ae.require_calling_aet = list(node.calling_ae_titles)
     ae.require_called_aet = node.require_called_ae_title
+    ae.supported_contexts = []
     ae.add_supported_context(Verification)
-    for number, sop_class_uid in enumerate(node.accept):
-        _serve_as_storage(sop_class_uid, number)
+    # Peers that we ask for commitment report as SCP on associations of theirs (PS3.7 D.3.3.4).
+    ae.add_supported_context(StorageCommitmentPushModel, scu_role=True, scp_role=True)
+    for sop_class_uid in node.accept:
+        _serve_as_storage(sop_class_uid)
         ae.add_supported_context(sop_class_uid, TRANSFER_SYNTAXES)
-    most_bytes = node.most_film_mib << 20
-    try:
-        return ae.start_server(
-            (node.host, node.port),
-            block=False,
-            evt_handlers=[
-                (evt.EVT_CONN_OPEN, service.disable_nagle),
-                (evt.EVT_CONN_CLOSE, _drop_unfinished),
-                (evt.EVT_PDU_RECV, _limit_message, [most_bytes]),
-                (evt.EVT_REJECTED, _log_rejection, [ae]),
-                (evt.EVT_C_ECHO, _handle_echo),
-                (evt.EVT_C_STORE, handle_store, [engine, spool]),
-            ],
-        )
-    except OSError as error:
-        raise OSError(
-            f"[node] port {node.port} on {node.host}: {error.strerror}; "
-            "expected a free port, end the program that listens there or choose another"
-        ) from error
 
 
-def handle_store(event: Event, engine: Engine, spool: Spool) -> Dataset:
-    """Keep one received film and queue it; the answer to the peer (PS3.4 B.2.3).
-
-    ``0x0000`` only after the bytes and the job row are on disk. Anything else leaves nothing behind.
-    """
-    assoc = event.assoc
-    try:
-        spool.require_space()
-        received = _describe(event)
-        name = spool.keep_film(event.dataset_path)
-        try:
-            queued = films.enqueue(engine, ReceivedFilm(**received, spool_name=name), service.now())
-        except BaseException:
-            spool.discard(name)
-            raise
-        if not queued.is_new:
-            spool.discard(name)
-    except Refused as error:
-        return _answer(error.status, str(error), assoc.requestor.ae_title)
-    except (OSError, SQLAlchemyError) as error:
-        kept = str(error) if isinstance(error, SpoolUnavailable) else type(error).__name__
-        return _answer(OUT_OF_RESOURCES, f"cannot keep the film now: {kept}", assoc.requestor.ae_title)
-    if queued.conflict_with is not None:
-        _LOGGER.warning(
-            "job %d: SOP Instance UID %s of job %d came again with other bytes; kept apart",
-            queued.job, received["sop_instance_uid"], queued.conflict_with,
-        )  # fmt: skip
-    else:
-        _LOGGER.info(
-            "job %d: %s %s from %r", queued.job, received["sop_instance_uid"],
-            "queued" if queued.is_new else "came again, same bytes", received["calling_ae_title"],
-        )  # fmt: skip
-    return _answer(SUCCESS)
+def _limits(node: Node) -> door.Limits:
+    return door.Limits(
+        pdu_bytes=node.most_pdu_kib << 10,
+        film_bytes=node.most_film_mib << 20,
+        waiting=node.most_unassociated,
+        associations_a_host=node.most_associations_a_host,
+        associate_seconds=node.acse_timeout_seconds,
+        message_seconds=node.dimse_timeout_seconds,
+        slowest_bytes_a_second=node.slowest_kib_a_second * 1024,
+    )
 
 
-def _describe(event: Event) -> dict[str, object]:
-    """What the job row says of the film, from the command, the association and a few header elements."""
-    request, assoc = event.request, event.assoc
-    path: Path = event.dataset_path
-    sop_instance_uid, sop_class_uid = str(request.AffectedSOPInstanceUID), str(request.AffectedSOPClassUID)
-    if not UID(sop_instance_uid).is_valid:
-        raise Refused(CANNOT_UNDERSTAND, "SOP Instance UID: expected digits and dots, at most 64")
-    encoded = data_set_bytes(path)
-    header = _read_header(path, encoded)
-    for keyword, commanded in (("SOPInstanceUID", sop_instance_uid), ("SOPClassUID", sop_class_uid)):
-        if keyword not in header:
-            raise Refused(CANNOT_UNDERSTAND, f"data set without {keyword}")
-        if _text(header, keyword, 64) != commanded:
-            raise Refused(DATA_SET_DOES_NOT_MATCH_SOP_CLASS, f"{keyword} of data set and command differ")
-    study_instance_uid = _text(header, "StudyInstanceUID", 65)
-    return {
-        "sop_instance_uid": sop_instance_uid,
-        "sop_class_uid": sop_class_uid,
-        "study_instance_uid": study_instance_uid if UID(study_instance_uid).is_valid else "",
-        "accession_number": _text(header, "AccessionNumber", 64),
-        "modality": _text(header, "Modality", 16),
-        "transfer_syntax_uid": str(event.context.transfer_syntax),
-        "digest": encoded.digest,
-        "size_bytes": encoded.size_bytes,
-        "calling_ae_title": _printable(assoc.requestor.ae_title),
-        "called_ae_title": _printable(assoc.requestor.primitive.called_ae_title),
-        "peer_address": str(assoc.requestor.address),
-    }
+def _prepare_pynetdicom(incoming: IncomingFiles) -> None:
+    """What pynetdicom has no parameters for."""
+    # Data sets go to disk as they arrive, so an association holds a PDU in memory and not a film.
+    _config.STORE_RECV_CHUNKED_DATASET = True
+    # It writes down every message for a log that nobody keeps.
+    _config.LOG_HANDLER_LEVEL = "none"
+    dimse_messages.NamedTemporaryFile = incoming.make
+    # A UID of a C-STORE that is none is answered by us; pynetdicom would end the association.
+    _config.VALIDATORS["UI"] = lambda _value: (True, "")
+    # A command that it cannot decode ends its thread, and with it the association, by an exception.
+    threading.excepthook = _log_end_of_thread
 
 
-def _read_header(path: Path, encoded: DataSetBytes) -> Dataset:
-    """The elements of `_HEADER` in a file that pynetdicom wrote; reads no pixels."""
-    syntax = encoded.transfer_syntax_uid
-    with path.open("rb") as file:
-        file.seek(encoded.offset)
-        body: io.BufferedIOBase = file
-        try:
-            if syntax == DeflatedExplicitVRLittleEndian:
-                inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-                body = io.BytesIO(inflate.decompress(file.read(_MOST_HEADER_BYTES), _MOST_HEADER_BYTES))
-            header = read_dataset(
-                body,
-                syntax.is_implicit_VR,
-                syntax.is_little_endian,
-                stop_when=lambda tag, _vr, _length: tag >= _FIRST_TAG_NOT_NEEDED,
-                specific_tags=[Tag(keyword) for keyword in _HEADER],
-            )
-            # Values are parsed when they are asked for; a fault in these is the peer's, and is told here.
-            for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "Modality"):
-                header.get(keyword)
-        except Exception as error:
-            raise Refused(CANNOT_UNDERSTAND, f"data set not readable: {type(error).__name__}") from error
-    return header
-
-
-def _text(header: Dataset, keyword: str, most: int) -> str:
-    try:
-        return _printable(str(header.get(keyword, "") or ""))[:most]
-    except (ValueError, LookupError, TypeError):
-        return ""
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "?" for character in text).strip()
-
-
-def _answer(status: int, comment: str = "", peer: str = "") -> Dataset:
-    answer = Dataset()
-    answer.Status = status
-    if status != SUCCESS:
-        _LOGGER.warning("refused a data set from %r with 0x%04X: %s", peer, status, comment)
-        answer.ErrorComment = comment[:64]
-    return answer
-
-
-def _serve_as_storage(sop_class_uid: str, number: int) -> None:
+def _serve_as_storage(sop_class_uid: str) -> None:
     """Give a configured SOP class that pynetdicom does not know the Storage service.
 
     Accepted without a service, it would make pynetdicom abort the whole association on the first object.
     """
     if uid_to_service_class(sop_class_uid) is not StorageServiceClass:
-        register_uid(sop_class_uid, f"ConfiguredStorage{number}", StorageServiceClass)
+        keyword = f"ConfiguredStorage{sop_class_uid.replace('.', '_')}"
+        register_uid(sop_class_uid, keyword, StorageServiceClass)
 
 
 def _handle_echo(_event: Event) -> int:
     return SUCCESS
 
 
-def _limit_message(event: Event, most_bytes: int) -> None:
-    """Abort the association whose message grows beyond the limit, on disk or in memory."""
-    message = event.assoc.dimse.message
-    if message is None:
-        return
-    file = message._data_set_file
-    in_memory = message.encoded_command_set.tell() + message.data_set.tell()
-    # A command set has a dozen short elements; only a data set of C-STORE goes to disk.
-    if in_memory > (1 << 20) or (file is not None and file.tell() > most_bytes):
-        _LOGGER.warning(
-            "association of %r aborted: message over %d MiB", event.assoc.requestor.ae_title, most_bytes >> 20
-        )
-        event.assoc.abort()
+def _limit_host(event: Event, ae: AE, rejected: Rejections) -> None:
+    """Reject an association of a host that has its share of them (PS3.8 9.3.4)."""
+    address = event.assoc.requestor.address
+    others = [one for one in ae.active_associations if one.requestor.address == address]
+    if len(others) > event.assoc.dul.socket.limits.associations_a_host:
+        event.assoc.requestor.ae_title = event.assoc.requestor.primitive.calling_ae_title
+        # Transient, by the service provider's presentation function: local limit exceeded.
+        event.assoc.acse.send_reject(0x02, 0x03, 0x02)
+        rejected.tell(event)
+        event.assoc.kill()
 
 
-def _drop_unfinished(event: Event) -> None:
-    """Remove the file of a C-STORE that the connection's end cut short."""
-    message = event.assoc.dimse.message
-    if message is not None and message._data_set_path is not None:
-        message._data_set_path.unlink(missing_ok=True)
-
-
-def _log_rejection(event: Event, ae: AE) -> None:
-    _LOGGER.warning(
-        "association rejected: %r called %r from %s; %d associations open, at most %d; allowed callers: %s",
-        event.assoc.requestor.ae_title,
-        event.assoc.requestor.primitive.called_ae_title,
-        event.assoc.requestor.address,
-        len(ae.active_associations) - 1,
-        ae.maximum_associations,
-        ", ".join(ae.require_calling_aet) or "all",
-    )
+def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
+    """Tell what ended a thread, without the values that an exception's text may quote."""
+    trace = ended.exc_traceback
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}" if trace else "nowhere"
+    _LOGGER.error("an association ended by %s at %s", ended.exc_type.__name__, place)

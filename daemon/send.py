@@ -1,60 +1,48 @@
-"""Storage SCU: results to their destinations, each object's status kept."""
+"""The send loop: results to their destinations, each object's status kept."""
 
 import dataclasses
 import datetime
 import logging
 import threading
+import time
 from collections.abc import Callable
 
-import pydicom
-from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, evt
-from pynetdicom.association import Association
-from pynetdicom.sop_class import Verification
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from daemon import service
-from daemon.config import Destination
-from storage import deliveries
-from storage.deliveries import Delivery
-from storage.spool import Spool
-from storage.states import DeliveryState, LostClaim
+from daemon import channels, commitment_scu, logs, metrics, routing, service
+from daemon.channels import Channel
+from daemon.config import Destination, commits
+from daemon.ledger import Ledger
+from daemon.outcomes import Accepted, NotTaken, PeerRefused, PeerUnavailable
+from storage import commitments, deliveries, destinations
+from storage.deliveries import Delivery, Finished
+from storage.spool import Spool, SpoolUnavailable
+from storage.states import DeliveryState
+from storage.wakeup import Wakeup
 
 POLL_SECONDS = 0.25
+# Longer than a probe lasts at its worst: connection, negotiation, one object and its answer.
 LEASE = datetime.timedelta(minutes=5)
+RENEW_SECONDS = 30.0
+# How often it is noted that a destination that is UP takes results.
+NOTE_SECONDS = 1.0
 BATCH = 64
-CONNECTION_TIMEOUT_SECONDS = 10.0
-RESPONSE_TIMEOUT_SECONDS = 60.0
-# PS3.4 table B.2-1; archives use the second for refusals of their own, told in the Error Comment.
-OUT_OF_RESOURCES = 0xA700
-SITE_REFUSAL = 0xA777
 _LOGGER = logging.getLogger("firstread.send")
 
 
-class PeerUnavailable(ConnectionError):
-    """The peer cannot take the object now; later, with the same UID."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class PeerRefused(RuntimeError):
-    """The peer will never take the object as it is; a person has to look."""
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-
-
 @dataclasses.dataclass(frozen=True)
-class Accepted:
-    """The peer holds the object, perhaps with a warning."""
+class Fault:
+    """An object was not sent for a reason on our side; later."""
 
-    status: int
-    warning: str
+    reason: str
+    status: None = None
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+Outcome = Accepted | NotTaken | PeerRefused | Fault
 
 
 class SendLoop:
@@ -63,172 +51,194 @@ class SendLoop:
     def __init__(self, ae_title: str, destination: Destination, engine: Engine, spool: Spool) -> None:
         self._ae_title = ae_title
         self._destination = destination
+        self._name = destination.name
         self._engine = engine
         self._spool = spool
         self._claimant = service.claimant(f"send-{destination.name[:16]}")
+        self._is_unsure = False
+        self._noted = -NOTE_SECONDS
+        self._kept = channels.Kept(ae_title, destination)
+        self._ledger = Ledger(engine, self._claimant, self._tell)
+        self._wakeup = Wakeup(engine, DeliveryState.PENDING)
+        self._shall_reconnect = threading.Event()
+
+    def reconnect(self) -> None:
+        """Use no channel any longer that is open now: certificates or secrets may be others."""
+        self._shall_reconnect.set()
 
     def run(self, stop: threading.Event, once: bool, beat: Callable[[], None]) -> None:
-        """Deliver until `stop`, or with `once` until nothing is due."""
-        while not stop.is_set():
-            try:
-                sent = self._deliver_batch(stop)
-            except SQLAlchemyError as error:
-                _LOGGER.error("%s: database: %s", self._destination.name, error)
-                sent = 0
-            beat()
-            if not sent:
-                if once:
-                    return
-                stop.wait(POLL_SECONDS)
-
-    def _deliver_batch(self, stop: threading.Event) -> int:
-        now = service.now()
-        batch = deliveries.claim(
-            self._engine, self._destination.name, self._claimant, BATCH, now, now + LEASE
-        )
-        if not batch:
-            return 0
+        """Deliver until `stop`, or with `once` until nothing is due or the destination is down."""
         try:
-            assoc = associate(self._ae_title, self._destination, {one.sop_class_uid for one in batch})
-        except PeerUnavailable as error:
-            for one in batch:
-                self._finish(one, error)
-            return len(batch)
-        try:
-            for index, one in enumerate(batch):
-                if stop.is_set():
-                    self._finish(one, PeerUnavailable("the sender was stopped before its turn"))
-                    continue
-                remaining = [other.id for other in batch[index:]]
-                deliveries.renew(self._engine, remaining, self._claimant, service.now() + LEASE)
-                self._finish(one, self._store(assoc, one))
+            while not stop.is_set():
+                try:
+                    with logs.about(destination=self._name):
+                        is_done = self._pass(stop)
+                except SQLAlchemyError as error:
+                    _LOGGER.error("%s: database: %s", self._name, service.first_line(error))
+                    self._is_unsure = True
+                    is_done = False
+                beat()
+                if not is_done:
+                    if once:
+                        return
+                    self._kept.tend()
+                    self._wakeup.wait(stop, POLL_SECONDS)
         finally:
-            if assoc.is_established:
-                assoc.release()
-        return len(batch)
+            self._kept.close()
+            self._ledger.close()
+            self._wakeup.close()
 
-    def _store(self, assoc: Association, one: Delivery) -> Accepted | PeerUnavailable | PeerRefused:
-        """Outcome of one C-STORE; the one broad except of the send loop."""
+    def _pass(self, stop: threading.Event) -> bool:
+        """Deliver one batch and ask for commitment to what was sent; whether there was anything to do."""
+        now = service.now()
+        if self._shall_reconnect.is_set():
+            self._shall_reconnect.clear()
+            self._kept.close()
+        if self._is_unsure:
+            # What was claimed when the database went away is in nobody's hands; it need not wait to lapse.
+            deliveries.release_claims(self._engine, lambda name: name == self._claimant, now)
+            destinations.release_probe(self._engine, self._name, self._claimant)
+            self._is_unsure = False
+        classes = deliveries.due_classes(self._engine, self._name, now)
+        is_asking = commits(self._destination) and commitments.is_due(self._engine, self._name, now)
+        if not classes and not is_asking:
+            return False
+        limit = destinations.admit(
+            self._engine, self._name, self._claimant, BATCH, service.is_gone, now, now + LEASE
+        )
+        if not limit:
+            return False
         try:
-            return store(assoc, pydicom.dcmread(self._spool.path(one.spool_name)))
-        except (PeerUnavailable, PeerRefused) as error:
+            if classes:
+                self._deliver(classes, limit, stop)
+            if is_asking and (limit > 1 or not classes):
+                self._ask(limit, stop)
+        except PeerUnavailable as error:
+            self._went_down(str(error))
+        finally:
+            # A probe that told something of the peer has ended already.
+            if limit == 1:
+                destinations.release_probe(self._engine, self._name, self._claimant)
+        return True
+
+    def _deliver(self, classes: set[str], limit: int, stop: threading.Event) -> None:
+        """Send up to `limit` results on one channel, open before any of them is claimed.
+
+        Raises
+        ------
+        PeerUnavailable
+            If there is no channel, or it ended or ran out of resources before its last object.
+        """
+        took, judged, trouble = False, False, None
+        with self._kept.open(classes) as channel:
+            now, renewed = service.now(), time.monotonic()
+            left = deliveries.claim(
+                self._engine, self._name, self._claimant, limit, now, now + LEASE, classes
+            )
+            try:
+                while left and not stop.is_set() and trouble is None:
+                    if time.monotonic() - renewed > RENEW_SECONDS:
+                        renewed, ids = time.monotonic(), [one.id for one in left]
+                        deliveries.renew(self._engine, ids, self._claimant, service.now() + LEASE)
+                    one, *left = left
+                    with logs.about(job=one.film_id, sop_instance_uid=one.sop_instance_uid):
+                        outcome = self._send(channel, one)
+                    self._ledger.enter(self._judged(one, outcome))
+                    took = took or isinstance(outcome, Accepted)
+                    judged = judged or isinstance(outcome, Accepted | PeerRefused)
+                    trouble = outcome if isinstance(outcome, NotTaken) else None
+            finally:
+                self._ledger.settle()
+            if left:
+                why = f"its turn did not come: {trouble or 'the sender was stopped'}"
+                deliveries.put_back(self._engine, left, self._claimant, service.now(), why)
+            if judged:
+                self._answered(took, is_probe=limit == 1)
+            if trouble is not None:
+                raise PeerUnavailable(str(trouble))
+
+    def _send(self, channel: Channel, one: Delivery) -> Outcome:
+        """Outcome of one object; the one broad except of the send loop."""
+        if not routing.takes(self._destination, one.kind, one.sop_class_uid):
+            return PeerRefused(
+                f"not sent: a destination of kind {self._destination.kind} takes no {one.kind}"
+            )
+        began = time.monotonic()
+        try:
+            with self._spool.local(one.spool_name) as path:
+                accepted = channel.send(one, path)
+        except (NotTaken, PeerRefused) as error:
             return error
+        except SpoolUnavailable as error:
+            return Fault(f"not sent: {error}")
         except Exception as error:
             _LOGGER.exception("job %d: %s: a fault of ours", one.film_id, one.kind)
-            return PeerUnavailable(f"not sent, a fault of ours: {type(error).__name__}: {error}")
+            return Fault(f"not sent, a fault of ours: {logs.place(error)}")
+        metrics.took("delivery", time.monotonic() - began, self._name)
+        return accepted
 
-    def _finish(self, one: Delivery, outcome: Accepted | PeerUnavailable | PeerRefused) -> None:
+    def _judged(self, one: Delivery, outcome: Outcome) -> Finished:
+        now, commitment_due_at = service.now(), None
         match outcome:
             case Accepted():
                 state, reason = DeliveryState.SENT, outcome.warning
+                commitment_due_at = now if commits(self._destination) else None
             case PeerRefused():
                 state, reason = DeliveryState.FAILED, str(outcome)
-            case PeerUnavailable():
+            case _:
                 state, reason = DeliveryState.PENDING, str(outcome)
-                limit = datetime.timedelta(hours=self._destination.give_up_hours)
-                if service.now() - one.created_at > limit:
-                    state = DeliveryState.FAILED
-                    reason = f"given up after {self._destination.give_up_hours:g} hours: {reason}"
-        try:
-            deliveries.finish(self._engine, one, self._claimant, state, service.now(), outcome.status, reason)
-        except LostClaim as error:
-            _LOGGER.warning("%s", error)
+                if one.created_at < self._given_up_before(now):
+                    state, reason = DeliveryState.FAILED, self._given_up(reason)
+        return Finished(one, state, now, outcome.status, reason, commitment_due_at)
+
+    def _tell(self, end: Finished, is_committed: bool) -> None:
+        one, status = end.delivery, end.peer_status
+        with logs.about(destination=self._name, job=one.film_id, sop_instance_uid=one.sop_instance_uid):
+            if not is_committed:
+                _LOGGER.warning("job %d: %s: no longer SENDING by %s", one.film_id, one.kind, self._claimant)
+                return
+            metrics.delivery_moved(self._name, end.state)
+            _LOGGER.log(
+                logging.INFO if end.state == DeliveryState.SENT else logging.WARNING,
+                "job %d: %s %s to %s: %s %s", one.film_id, one.kind, one.sop_instance_uid,
+                self._name, end.state, "" if status is None else f"0x{status:04X}",
+            )  # fmt: skip
+
+    def _ask(self, limit: int, stop: threading.Event) -> None:
+        """Ask for storage commitment; results that are due end the wait for its report.
+
+        Raises
+        ------
+        PeerUnavailable
+            If there is no association.
+        """
+        # A peer may take one association of us at a time.
+        self._kept.close()
+        loop = commitment_scu.Asking(self._engine, self._ae_title, self._destination, self._claimant)
+        if loop.ask(
+            limit,
+            lambda: stop.is_set() or bool(deliveries.due_classes(self._engine, self._name, service.now())),
+        ):
+            self._answered(False, is_probe=limit == 1)
+
+    def _answered(self, took: bool, is_probe: bool) -> None:
+        if not is_probe and time.monotonic() - self._noted < NOTE_SECONDS:
             return
-        _LOGGER.log(
-            logging.INFO if state == DeliveryState.SENT else logging.WARNING,
-            "job %d: %s %s to %s: %s %s", one.film_id, one.kind, one.sop_instance_uid,
-            self._destination.name, state, "" if outcome.status is None else f"0x{outcome.status:04X}",
-        )  # fmt: skip
+        self._noted, now = time.monotonic(), service.now()
+        if destinations.answered(self._engine, self._name, now, took):
+            woken = destinations.wake(self._engine, self._name, now)
+            _LOGGER.info("%s: is back; %d results that waited for it are due", self._name, woken)
 
+    def _went_down(self, error: str) -> None:
+        now = service.now()
+        destinations.went_down(self._engine, self._name, self._claimant, now, error)
+        given_up = deliveries.give_up(
+            self._engine, self._name, self._given_up_before(now), self._claimant, now, self._given_up(error)
+        )
+        _LOGGER.warning("%s: takes nothing now; %d results given up", self._name, given_up)
 
-def associate(ae_title: str, destination: Destination, sop_class_uids: set[str]) -> Association:
-    """An established association that proposes each class in Explicit and Implicit VR Little Endian.
+    def _given_up_before(self, now: datetime.datetime) -> datetime.datetime:
+        return now - datetime.timedelta(hours=self._destination.give_up_hours)
 
-    Raises
-    ------
-    PeerUnavailable
-        If the peer cannot be reached, does not answer, or rejects the association (PS3.8 9.3.4): also
-        a permanent rejection, such as of an AE title not yet entered there, ends when its admin acts.
-    """
-    ae = AE(ae_title=ae_title)
-    ae.connection_timeout = CONNECTION_TIMEOUT_SECONDS
-    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = RESPONSE_TIMEOUT_SECONDS
-    for uid in sorted(sop_class_uids):
-        ae.add_requested_context(uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-    assoc = ae.associate(
-        destination.host,
-        destination.port,
-        ae_title=destination.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, service.disable_nagle)],
-    )
-    if assoc.is_established:
-        return assoc
-    place = f"{destination.ae_title} at {destination.host}:{destination.port}"
-    if assoc.is_rejected:
-        raise PeerUnavailable(f"{place} rejected the association: {assoc.acceptor.primitive.reason_str}")
-    raise PeerUnavailable(f"no association with {place}")
-
-
-def store(assoc: Association, ds: pydicom.FileDataset) -> Accepted:
-    """Send one object and judge the peer's status (PS3.4 B.2.3).
-
-    The object goes in the transfer syntax the peer accepted, whichever of the two uncompressed ones.
-
-    Raises
-    ------
-    PeerRefused
-        If no context was accepted for the class, or for any status not named here.
-    PeerUnavailable
-        If the status is A7xx (not A777), or the association ended without one.
-    """
-    accepted = {str(context.abstract_syntax) for context in assoc.accepted_contexts}
-    if ds.SOPClassUID not in accepted and assoc.is_established:
-        raise PeerRefused(f"the peer accepted no presentation context for {ds.SOPClassUID.name}")
-    if not assoc.is_established:
-        raise PeerUnavailable("the association ended before this object")
-    [context] = [one for one in assoc.accepted_contexts if one.abstract_syntax == ds.SOPClassUID]
-    if context.transfer_syntax[0] == ImplicitVRLittleEndian:
-        _encode_as_implicit(ds)
-    answer = assoc.send_c_store(ds)
-    if "Status" not in answer:
-        raise PeerUnavailable("the association ended without a status for this object")
-    status = answer.Status
-    comment = str(answer.get("ErrorComment", "") or "")
-    said = f"status 0x{status:04X}" + (f": {comment}" if comment else "")
-    if status == 0x0000:
-        return Accepted(status, "")
-    if status & 0xF000 == 0xB000 or status in (0x0001, 0x0107, 0x0116):
-        return Accepted(status, f"warning, {said}")
-    if status & 0xFF00 == OUT_OF_RESOURCES and status != SITE_REFUSAL:
-        raise PeerUnavailable(said, status)
-    raise PeerRefused(said, status)
-
-
-def _encode_as_implicit(ds: Dataset) -> None:
-    """Let pydicom write a data set in Implicit VR with its values' bytes as they are.
-
-    It would decode and encode every text otherwise, and names whose bytes do not fit their declared
-    character set would not survive that. From Explicit VR Little Endian only the element headers differ.
-    """
-    for tag in list(ds.keys()):
-        if ds.get_item(tag).VR == "SQ":
-            for item in ds[tag].value:
-                _encode_as_implicit(item)
-    ds.set_original_encoding(True, True, ds.original_character_set)
-
-
-def echo(ae_title: str, destination: Destination) -> None:
-    """C-ECHO to a destination (PS3.7 9.1.5).
-
-    Raises
-    ------
-    PeerUnavailable
-        If it does not answer with success.
-    """
-    assoc = associate(ae_title, destination, {Verification})
-    try:
-        answer = assoc.send_c_echo()
-        if "Status" not in answer or answer.Status != 0x0000:
-            raise PeerUnavailable(f"{destination.ae_title} did not answer C-ECHO with success")
-    finally:
-        assoc.release()
+    def _given_up(self, reason: str) -> str:
+        return f"given up after {self._destination.give_up_hours:g} hours: {reason}"

@@ -9,6 +9,7 @@ DROP VIEW IF EXISTS job_tail;
 DROP VIEW IF EXISTS job_today;
 DROP VIEW IF EXISTS stuck;
 DROP VIEW IF EXISTS failed;
+DROP VIEW IF EXISTS destinations;
 
 -- The last 50 moves of films and deliveries, newest last, as `firstread tail` shows them.
 CREATE VIEW job_tail AS
@@ -66,18 +67,22 @@ WHERE (state = 'READING' AND claimed_until < datetime('now'))
    OR (state = 'QUEUED' AND changed_at < datetime('now', '-10 minutes'))
 UNION ALL
 SELECT
-  strftime('%Y-%m-%d %H:%M:%S', next_attempt_at, 'localtime') AS since,
-  film_id AS job,
-  kind || ' to ' || destination AS what,
-  state,
-  claimed_by,
-  CASE state
-    WHEN 'SENDING' THEN 'its sender is gone; the read or send process puts it back: see that firstread-send runs'
-    ELSE 'nobody sends it: see that firstread-send runs, and that the config has destination ' || destination
+  strftime('%Y-%m-%d %H:%M:%S', COALESCE(delivery.commitment_due_at, delivery.next_attempt_at), 'localtime') AS since,
+  delivery.film_id AS job,
+  delivery.kind || ' to ' || delivery.destination AS what,
+  delivery.state,
+  delivery.claimed_by,
+  CASE
+    WHEN delivery.state = 'SENDING' THEN 'its sender is gone; the read or send process puts it back: see that firstread-send runs'
+    WHEN destination.state = 'DOWN' THEN 'it takes nothing now: see view destinations for its last error'
+    WHEN delivery.state = 'SENT' THEN 'nobody asks for its commitment: see that firstread-send runs, and that the config has destination ' || delivery.destination
+    ELSE 'nobody sends it: see that firstread-send runs, and that the config has destination ' || delivery.destination
   END AS what_to_do
 FROM delivery
-WHERE (state = 'SENDING' AND claimed_until < datetime('now'))
-   OR (state = 'PENDING' AND next_attempt_at < datetime('now', '-10 minutes'))
+LEFT JOIN destination ON destination.name = delivery.destination
+WHERE (delivery.state = 'SENDING' AND delivery.claimed_until < datetime('now'))
+   OR (delivery.state = 'PENDING' AND delivery.next_attempt_at < datetime('now', '-10 minutes'))
+   OR (delivery.state = 'SENT' AND delivery.commitment_due_at < datetime('now', '-10 minutes'))
 ORDER BY since, job;
 
 -- What ended without a result, and why; `firstread requeue JOB` tries again.
@@ -102,3 +107,21 @@ SELECT
 FROM delivery
 WHERE state = 'FAILED'
 ORDER BY at, job;
+
+-- Every destination that was ever tried, since when it takes results or not, and what waits for it.
+CREATE VIEW destinations AS
+SELECT
+  destination.name,
+  destination.state,
+  strftime('%Y-%m-%d %H:%M:%S', destination.since, 'localtime') AS since,
+  strftime('%Y-%m-%d %H:%M:%S', destination.next_probe_at, 'localtime') AS next_probe_at,
+  SUM(CASE WHEN delivery.state IN ('PENDING', 'SENDING') THEN 1 ELSE 0 END) AS results_waiting,
+  SUM(CASE WHEN delivery.state = 'SENT' AND delivery.commitment_due_at IS NOT NULL THEN 1 ELSE 0 END) AS results_not_committed,
+  SUM(CASE WHEN delivery.state = 'FAILED' THEN 1 ELSE 0 END) AS results_failed,
+  strftime('%Y-%m-%d %H:%M:%S', destination.last_success_at, 'localtime') AS last_success_at,
+  strftime('%Y-%m-%d %H:%M:%S', destination.last_error_at, 'localtime') AS last_error_at,
+  destination.last_error
+FROM destination
+LEFT JOIN delivery ON delivery.destination = destination.name
+GROUP BY destination.name
+ORDER BY destination.name;

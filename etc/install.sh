@@ -8,20 +8,21 @@ root=${DESTDIR:-}
 program=/opt/firstread
 settings=/etc/firstread
 state=/var/lib/firstread
+commands=${COMMANDS:-/usr/local/bin}
 
-# A build folder left in the tree would bring modules that are no longer ours.
-rm -rf build
+# What an older build left in the tree would bring modules that are no longer ours.
+rm -rf build/lib build/bdist.*
 "${PYTHON:-python3}" -m venv "$root$program"
 # PostgreSQL's driver is small, so that a site can change to it by its config alone.
 "$root$program/bin/python" -m pip install --quiet --upgrade --constraint requirements.lock ".[${EXTRAS:-postgresql}]"
-rm -rf build
+rm -rf build/lib build/bdist.*
 if [ -n "$root" ]; then
     # The scripts name the interpreter as it will be called once the folder is in place.
     grep -rlI "$root$program" "$root$program/bin" | xargs sed -i "s|$root$program|$program|g"
 fi
 
-install -d "$root/usr/local/bin"
-ln -sfn "$program/bin/firstread" "$root/usr/local/bin/firstread"
+install -d "$root$commands"
+ln -sfn "$program/bin/firstread" "$root$commands/firstread"
 
 install -d "$root$settings" "$root/usr/lib/systemd/system" "$root/usr/lib/sysusers.d"
 if [ -e "$root$settings/firstread.toml" ]; then
@@ -38,9 +39,15 @@ if [ -z "$root" ]; then
     systemd-sysusers firstread.conf
     chown firstread:firstread "$state"
 fi
-if [ -z "$root" ] && [ -d /run/systemd/system ]; then
-    systemctl daemon-reload
-    echo "installed; edit $settings/firstread.toml, then: systemctl enable --now firstread.target"
+if [ -n "$root" ]; then
+    echo "installed below $root"
+elif [ ! -d /run/systemd/system ]; then
+    echo "installed; edit $settings/firstread.toml, then: setpriv --reuid firstread --regid firstread --clear-groups firstread run"
 else
-    echo "installed"
+    systemctl daemon-reload
+    if [ -n "$(systemctl list-units --plain --no-legend --state=active 'firstread-*.service')" ]; then
+        echo "updated; the processes run the old release until: systemctl restart firstread.target"
+    else
+        echo "installed; edit $settings/firstread.toml, then: systemctl enable --now firstread.target"
+    fi
 fi

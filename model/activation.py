@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from model.lungs import SIDES
+from model.lungs import SIDES, either_lung
 
 COLOUR_LEVEL = 0.35
 CONTOUR_LEVEL = 0.5
@@ -37,6 +37,25 @@ class Region(NamedTuple):
 
     outline: np.ndarray
     side: str | None
+
+
+class Place(NamedTuple):
+    """The same, on the lungs' grid.
+
+    Parameters
+    ----------
+    mask : (lung_rows, lung_columns) bool
+        Over the film's whole area.
+    side : str or None
+    """
+
+    mask: np.ndarray
+    side: str | None
+
+    def outlined(self, rows: int, columns: int) -> Region:
+        """The line round it on a film whose matrix is of so many rows and columns."""
+        lung_rows, lung_columns = self.mask.shape
+        return Region(_outline(self.mask) * (columns / lung_columns, rows / lung_rows), self.side)
 
 
 def is_empty(activation: np.ndarray) -> bool:
@@ -101,8 +120,8 @@ def share_inside(activation: np.ndarray, lungs: np.ndarray) -> Inside | None:
     return Inside(*(float(shown[lungs[..., side]].sum() / shown.sum()) for side in range(len(SIDES))))
 
 
-def main_region(activation: np.ndarray, lungs: np.ndarray, rows: int, columns: int) -> Region:
-    """The place where the model looked most, at 50 % of the maximum, within the lung that it lies in.
+def main_place(activation: np.ndarray, lungs: np.ndarray) -> Place:
+    """Where the model looked most, at 50 % of the maximum, within the lung that it lies in.
 
     Parameters
     ----------
@@ -110,19 +129,17 @@ def main_region(activation: np.ndarray, lungs: np.ndarray, rows: int, columns: i
         Class activation, not empty.
     lungs : (lung_rows, lung_columns, 2) bool
         Right and left, over the film's whole area.
-    rows, columns : int
-        Matrix of the film, pixels.
 
     Returns
     -------
-    Region
+    Place
         The part that holds the highest activation inside a lung; where none of the lungs reaches half of the
         maximum, the one that holds the maximum itself. Each line of it is taken from its first to its last
         active sample, so a bay that opens upwards or downwards is closed.
     """
     share = spread(activation, *lungs.shape[:2])
     active = share >= CONTOUR_LEVEL
-    inside = np.where(lungs.any(axis=-1) & active, share, 0)
+    inside = np.where(either_lung(lungs) & active, share, 0)
     side = None
     if inside.any():
         highest = np.unravel_index(inside.argmax(), inside.shape)
@@ -131,8 +148,10 @@ def main_region(activation: np.ndarray, lungs: np.ndarray, rows: int, columns: i
     else:
         highest = np.unravel_index(share.argmax(), share.shape)
     pieces, _ = ndimage.label(active)
-    outline = _outline(pieces == pieces[highest])
-    return Region(outline * (columns / lungs.shape[1], rows / lungs.shape[0]), side)
+    mask = pieces == pieces[highest]
+    from_left = np.logical_or.accumulate(mask, axis=1)
+    from_right = np.logical_or.accumulate(mask[:, ::-1], axis=1)[:, ::-1]
+    return Place(from_left & from_right, side)
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:

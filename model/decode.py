@@ -8,7 +8,7 @@ from pydicom.encaps import generate_fragments
 from pydicom.pixels import get_decoder
 from pydicom.uid import RLELossless
 
-from model.header import UNREADABLE_VALUE, numbers
+from model.header import UNREADABLE_VALUE, numbers, stated
 
 # The first of these that can decode the transfer syntax is asked first, the others if it fails.
 PREFERRED_PLUGINS = ("pylibjpeg", "pyjpegls", "gdcm", "pillow", "pydicom")
@@ -17,6 +17,9 @@ START_OF_FRAME = frozenset(
     {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7}
 )
 END_OF_FRAME = b"\xff\xd9"  # EOI and EOC; some bytes of padding may follow
+NOT_DECODED = (*UNREADABLE_VALUE, RuntimeError, OSError, MemoryError)
+# A decoder written in Rust panics where it meets what its authors did not expect; that is no Exception.
+RUST_PANIC = "pyo3_runtime"
 RLE_MOST_EXPANSION = 64  # two bytes give 128 at most, PS3.5 G.3.1
 
 
@@ -50,7 +53,7 @@ def stored_values(ds: Dataset) -> np.ndarray:
         raise UnreadableFilm(
             f"found Bits Allocated {allocated} and Stored {stored}, expected 8 or 16 allocated"
         )
-    if not ds.get("PixelData"):
+    if not stated(ds, "PixelData"):
         raise UnreadableFilm("found no Pixel Data, expected one frame")
     try:
         decoder = get_decoder(syntax)
@@ -59,11 +62,13 @@ def stored_values(ds: Dataset) -> np.ndarray:
     if syntax.is_encapsulated:
         _check_encapsulated(ds)
     plugins = sorted(decoder.available_plugins, key=PREFERRED_PLUGINS.index) or [""]
-    failure: Exception | None = None
+    failure: BaseException | None = None
     for plugin in plugins:
         try:
             frame, _ = decoder.as_array(ds, index=0, raw=True, decoding_plugin=plugin)
-        except (*UNREADABLE_VALUE, RuntimeError, OSError, MemoryError) as error:
+        except BaseException as error:
+            if not isinstance(error, NOT_DECODED) and type(error).__module__ != RUST_PANIC:
+                raise
             failure = error
         else:
             if frame.ndim != 2:

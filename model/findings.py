@@ -1,32 +1,32 @@
 """What a reading says: labels, scores, decisions. Value types without behaviour of their own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 
-from model.activation import Inside
-
-STEP1_LABELS = ("normal", "bacterial", "viral")
-STEP2_LABELS = ("not viral", "COVID-19", "other virus")
+from model.activation import Inside, Place, main_place
+from model.cascade import Cascade
 
 
-class Decision(StrEnum):
-    """The one statement a reading ends in."""
+class Indeterminate(StrEnum):
+    """Why a reading says no label."""
 
-    NORMAL = "normal"
-    BACTERIAL = "bacterial"
-    VIRAL = "viral"
-    COVID19 = "COVID-19"
-    OTHER_VIRUS = "other virus"
     BELOW_THRESHOLD = "indeterminate: below the threshold"
     STEPS_DISAGREE = "indeterminate: the two steps disagree"
     OUTSIDE_LUNGS = "indeterminate: outside the lungs"
     UNLIKE_TRAINING = "indeterminate: unlike the training films"
 
+
+class Decision(str):
+    """The one statement a reading ends in: a label of the version, or one of `Indeterminate`."""
+
+    __slots__ = ()
+
     @property
     def indeterminate(self) -> bool:
-        return self.value.startswith("indeterminate")
+        return self in tuple(Indeterminate)
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,15 @@ class ModelVersion:
     name, version : str
         As in ``model.toml``.
     lungs : str
-        Name and version of the network that finds the lungs.
+        Name and version of the network that finds the lungs; empty where none are looked for.
     weights_sha256 : str
         SHA-256 over all weight files, the version's and then the lung network's, hexadecimal.
     method : str
         How the activation is made, in words for the *Derivation Description*.
     cells : tuple of int
         Rows and columns of places that the network tells apart: no activation is finer, whatever its grid.
+    cascade : Cascade
+        What it can say; empty where that is not asked.
     """
 
     name: str
@@ -53,6 +55,7 @@ class ModelVersion:
     weights_sha256: str
     method: str
     cells: tuple[int, int]
+    cascade: Cascade = field(default_factory=Cascade)
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,11 @@ class StepScores:
             raise ValueError(f"scores {self.scores}, expected each from 0 to 1")
 
     @property
+    def absence(self) -> str:
+        """The label that says that what the step looks for is not there."""
+        return self.labels[0]
+
+    @property
     def leading(self) -> str:
         return self.labels[self.scores.index(max(self.scores))]
 
@@ -100,9 +108,8 @@ class Reading:
     ----------
     model : ModelVersion
     step1 : StepScores
-        normal, bacterial, viral.
     step2 : StepScores or None
-        not viral, COVID-19, other virus; None where viral does not lead step 1.
+        None where the label that it refines does not lead step 1, or there is no second step.
     decision : Decision
     activation_label : str
         Class whose activation is given: that of the decision; where indeterminate, of the decision that the
@@ -133,6 +140,27 @@ class Reading:
     least_inside: float
     warnings: tuple[str, ...] = ()
 
+    @property
+    def cascade(self) -> Cascade:
+        """What the model can say."""
+        return self.model.cascade
+
+    @property
+    def points_at_a_place(self) -> bool:
+        """Whether the class whose activation is given can lie somewhere: an absence cannot."""
+        return self.activation_label != self.step1.absence
+
+    @cached_property
+    def place(self) -> Place:
+        """Where it points, its activation not being empty; where that is outside the lungs, in no lung."""
+        outside = self.decision == Indeterminate.OUTSIDE_LUNGS
+        return main_place(self.activation, np.zeros_like(self.lungs) if outside else self.lungs)
+
+
+def deciding(step1: StepScores, step2: StepScores | None, decision: Decision) -> StepScores:
+    """The step that a decision is from: step 2 answers for its own labels, everything else is step 1's."""
+    return step2 if step2 is not None and decision in step2.labels else step1
+
 
 def decide(
     step1: StepScores,
@@ -143,29 +171,29 @@ def decide(
 ) -> Decision:
     """The decision of the cascade.
 
-    Step 2 counts only where viral leads step 1 (T. Gao and G. Wang). Below its threshold step 1 says
-    nothing; above it, step 2 refines viral, contradicts it, or leaves it at viral. Of several reasons to say
-    nothing the first is given: outside the lungs, unlike the training films, steps disagree, below the
-    threshold.
+    Step 2 counts only where the label that it refines leads step 1 (T. Gao and G. Wang). Below its threshold
+    step 1 says nothing; above it, step 2 refines that label, contradicts it, or leaves it at that. Of several
+    reasons to say nothing the first is given: outside the lungs, unlike the training films, steps disagree,
+    below the threshold.
 
     Parameters
     ----------
     step1 : StepScores
     step2 : StepScores or None
+        None where it is not asked.
     outside_lungs : bool
         Whether the activation that the reading points at lies elsewhere.
     unlike_training : bool
         What `model.unlike` found: scores of such a film mean little.
     """
-    asked = step1.leading == "viral" and step2 is not None
     if outside_lungs:
-        return Decision.OUTSIDE_LUNGS
+        return Decision(Indeterminate.OUTSIDE_LUNGS)
     if unlike_training:
-        return Decision.UNLIKE_TRAINING
-    if asked and step2.leading == "not viral":
-        return Decision.STEPS_DISAGREE
+        return Decision(Indeterminate.UNLIKE_TRAINING)
+    if step2 is not None and step2.leading == step2.absence:
+        return Decision(Indeterminate.STEPS_DISAGREE)
     if step1.leading_score < step1.threshold:
-        return Decision.BELOW_THRESHOLD
-    if asked and step2.leading_score >= step2.threshold:
+        return Decision(Indeterminate.BELOW_THRESHOLD)
+    if step2 is not None and step2.leading_score >= step2.threshold:
         return Decision(step2.leading)
     return Decision(step1.leading)

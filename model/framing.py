@@ -7,6 +7,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from model.lungs import either_lung
+
 GRID = 48  # rows and columns of an activation that was brought back to the whole film
 
 
@@ -48,7 +50,7 @@ def framed(display: np.ndarray, lungs: np.ndarray, framing: Mapping) -> np.ndarr
 
 def window(lungs: np.ndarray, margin: float) -> Window:
     """The box round both lungs with its margin; the whole film where no lung is found."""
-    either = lungs.any(axis=-1)
+    either = either_lung(lungs)
     if not either.any():
         return Window(0.0, 1.0, 0.0, 1.0)
     ends = []
@@ -62,7 +64,7 @@ def window(lungs: np.ndarray, margin: float) -> Window:
 
 def _near(lungs: np.ndarray, margin: float) -> np.ndarray:
     """Where a lung is no farther than the margin of the lungs' height, (rows, columns) bool."""
-    either = lungs.any(axis=-1)
+    either = either_lung(lungs)
     if not either.any():
         return np.ones(either.shape, bool)
     high = np.ptp(np.flatnonzero(either.any(axis=1))) + 1

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from PIL import Image
 
 from model.lungs import SIDES, Found, LungFinder
 from model.pixels import FEWEST_LEVELS
@@ -24,7 +25,11 @@ def check_contrast(display: np.ndarray) -> None:
     OutOfScope
         BLANK.
     """
-    dark, bright = np.percentile(display, (1, 99))
+    # The percentiles, in straight lines between ranks, without sorting a million pixels.
+    up_to = np.cumsum(Image.fromarray(display).histogram())
+    ranks = np.array([0.01, 0.99]) * (display.size - 1)
+    below, above = (np.searchsorted(up_to, whole(ranks), side="right") for whole in (np.floor, np.ceil))
+    dark, bright = below + (above - below) * (ranks % 1)
     if bright - dark < FEWEST_LEVELS:
         raise OutOfScope("BLANK", f"{bright - dark:.0f} grey levels", f"{FEWEST_LEVELS} or more")
 
@@ -86,4 +91,5 @@ def _refusal(found: Found, righted: Found | None, limits: Mapping[str, float]) -
 
 def _areas(found: Found) -> dict[str, float]:
     """Share of the film that each lung covers."""
-    return dict(zip(SIDES, found.lungs.mean(axis=(0, 1)), strict=True))
+    lungs = np.moveaxis(found.lungs, -1, 0)
+    return {side: np.count_nonzero(lung) / lung.size for side, lung in zip(SIDES, lungs, strict=True)}

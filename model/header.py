@@ -49,7 +49,14 @@ def text(ds: Dataset, keyword: str) -> str:
     found = next(iter(as_list(value(ds, keyword))), "")
     if isinstance(found, bytes):
         found = found.decode("ascii", "replace")
+    if isinstance(found, Dataset):  # its own text would be all that is in it, patient's name included
+        found = "a sequence"
     return " ".join(str(found or "").upper().split())
+
+
+def printable(found: str) -> str:
+    """What somebody else wrote, as a line of a log, a report or a database can hold it."""
+    return "".join(character if character.isprintable() else "?" for character in found).strip()
 
 
 def as_list(found: object) -> list:

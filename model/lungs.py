@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from model.networks import loading
 from model.weights import open_version
 
 FINDERS = Path(__file__).with_name("finders")
@@ -16,6 +16,7 @@ LATEST = "lungs-1"
 BATCH_SIZE = 16
 SIDES = ("right", "left")  # the patient's, as the fields stand in `Found`
 INSIDE = 0.5  # probability from which a place is lung
+NEIGHBOURS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)  # of a place: pieces hang together by sides
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,11 @@ class Found:
         return np.asarray(either.resize((columns, rows), Image.Resampling.BILINEAR)) >= INSIDE
 
 
+def either_lung(lungs: np.ndarray) -> np.ndarray:
+    """Where any of the two lungs, (rows, columns, 2) bool, is, (rows, columns) bool."""
+    return lungs[..., 0] | lungs[..., 1]
+
+
 def lungs_of(fields: np.ndarray) -> np.ndarray:
     """The two lungs: the largest piece of each field, without holes.
 
@@ -92,11 +98,24 @@ def lungs_of(fields: np.ndarray) -> np.ndarray:
     lungs = np.zeros(fields.shape, bool)
     nearer = fields.argmax(axis=-1)
     for side in range(len(SIDES)):
-        pieces, count = ndimage.label((fields[..., side] >= INSIDE) & (nearer == side))
+        pieces, count = ndimage.label((fields[..., side] >= INSIDE) & (nearer == side), NEIGHBOURS)
         if count:
             largest = np.bincount(pieces.ravel())[1:].argmax() + 1
-            lungs[..., side] = ndimage.binary_fill_holes(pieces == largest)
+            lungs[..., side] = _without_holes(pieces == largest)
     return lungs
+
+
+def _without_holes(piece: np.ndarray) -> np.ndarray:
+    """What `scipy.ndimage.binary_fill_holes` gives, step by step, of a mask that is not empty."""
+    box = tuple(slice(at[0], at[-1] + 1) for at in (np.flatnonzero(piece.any(axis=axis)) for axis in (1, 0)))
+    around, _ = ndimage.label(~np.pad(piece[box], 1), NEIGHBOURS)
+    filled = np.zeros_like(piece)
+    filled[box] = (around != around[0, 0])[1:-1, 1:-1]
+    return filled
+
+
+# What is known of a film in which nobody looked for lungs.
+UNSOUGHT = Found(np.zeros((128, 128, len(SIDES)), np.float32), (), {0: 1.0}, 0.0, 1.0)
 
 
 class LungFinder:
@@ -106,6 +125,8 @@ class LungFinder:
     ----------
     folder : Path, optional
         Of another network than the one that ships with the node.
+    batch_size : int, optional
+        Most films that it takes in one call.
 
     Attributes
     ----------
@@ -118,9 +139,10 @@ class LungFinder:
         If a file is missing or its SHA-256 is not the manifest's.
     """
 
-    def __init__(self, folder: Path = FINDERS / LATEST) -> None:
+    def __init__(self, folder: Path = FINDERS / LATEST, batch_size: int = BATCH_SIZE) -> None:
+        self._batch_size = batch_size
         self.version = open_version(folder)
-        self._network = import_module(f"model.networks.{self.version.recipe['network']}")  # loads TensorFlow
+        self._network = loading.load(self.version.recipe["network"])
         self.input_size: int = self.version.recipe["input_size"]
         self._answer = self._network.answering(self._network.load(self.version.weights))
 
@@ -137,8 +159,8 @@ class LungFinder:
         list of Found
         """
         found = []
-        for start in range(0, len(inputs), BATCH_SIZE):
-            batch = inputs[start : start + BATCH_SIZE]
+        for start in range(0, len(inputs), self._batch_size):
+            batch = inputs[start : start + self._batch_size]
             answers = {name: value.numpy() for name, value in self._answer(batch).items()}
             found += [
                 self._found({name: value[i] for name, value in answers.items()}) for i in range(len(batch))

@@ -6,17 +6,19 @@ the table this gives. Overlays are never burned in.
 """
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_modality_lut
+from pydicom.pixels.processing import apply_rescale
 
 from model.decode import stored_values
-from model.header import UNREADABLE_VALUE, items, numbers, own_judgement, stated, text
+from model.header import UNREADABLE_VALUE, items, numbers, own_judgement, printable, stated, text
 
 LONGEST_SIDE = 1024  # of a display picture: what a result shows; the network takes far less
 FEWEST_LEVELS = 8  # a picture whose middle 98 % spans fewer grey levels shows nothing
+_PIECE = 1 << 14  # pixels looked up at once
 ODDEST_ASPECT = 4.0  # a pixel longer than this is an error of the header
 
 
@@ -47,11 +49,31 @@ def display_picture(ds: Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
     """
     with own_judgement():
         stored = stored_values(ds)
-        low = int(stored.min())
         table, warnings = display_table(ds, stored)
-        index = stored if low == 0 else stored.astype(np.int32) - low
-        display, more = _square_pixels(table[index], ds)
-    return display, warnings + more
+        display, more = square_pixels(_picture(table, stored), ds, LONGEST_SIDE)
+    # Some quote values of the header.
+    return display, tuple(map(printable, warnings + more))
+
+
+def _picture(table: np.ndarray, stored: np.ndarray) -> np.ndarray:
+    """Each stored value's entry of a table that begins with the smallest; as large as the film.
+
+    In pieces that stay in the processor's cache: NumPy makes numbers of 8 bytes of what it looks up.
+    """
+    unsigned = np.dtype(f"u{stored.itemsize}")
+    held = np.arange(len(table)) + int(stored.min())
+    entries = np.zeros(1 << (8 * stored.itemsize), table.dtype)
+    entries[held.astype(stored.dtype).view(unsigned)] = table
+    values = stored.ravel().view(unsigned)
+    picture = np.empty(values.shape, table.dtype)
+    index = np.empty(_PIECE, np.intp)
+    for start in range(0, len(values), _PIECE):
+        piece = values[start : start + _PIECE]
+        places = index[: len(piece)]
+        places[:] = piece
+        # Checks nothing: there is an entry for every value.
+        entries.take(places, out=picture[start : start + _PIECE], mode="clip")
+    return picture.reshape(stored.shape)
 
 
 def display_table(ds: Dataset, stored: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -68,16 +90,49 @@ def display_table(ds: Dataset, stored: np.ndarray) -> tuple[np.ndarray, tuple[st
         Display grey level of each stored value, from the film's smallest to its largest.
     warnings : tuple of str
     """
+    chain = chain_of(ds, stored)
+    return chain.grey, chain.warnings
+
+
+class Chain(NamedTuple):
+    """What the chain makes of each stored value of one film, from its smallest to its largest.
+
+    Parameters
+    ----------
+    modality : (n,) number
+        Modality value.
+    grey : (n,) uint8
+        Display grey level.
+    padding : (n,) bool
+        Whether it stands for no pixel.
+    step : str
+        What turned modality values into grey: VOI LUT, window or full range.
+    warnings : tuple of str
+    """
+
+    modality: np.ndarray
+    grey: np.ndarray
+    padding: np.ndarray
+    step: str
+    warnings: tuple[str, ...]
+
+
+def chain_of(ds: Dataset, stored: np.ndarray) -> Chain:
+    """The chain of a film; the arguments are those of `display_table`."""
     warnings: list[str] = []
     low, high = int(stored.min()), int(stored.max())
     values = np.arange(low, high + 1, dtype=np.int64)
     padding = _padding(ds, values)
-    present = stored[~padding[stored.astype(np.int64) - low]] if padding.any() else stored
-    if not present.size:
-        present, padding = stored, np.zeros_like(padding)
+    present, darkest, brightest = stored, low, high
+    if padding.any():
+        present = stored[~padding[stored.astype(np.int64) - low]]
+        if present.size:
+            darkest, brightest = int(present.min()), int(present.max())
+        else:
+            present, padding = stored, np.zeros_like(padding)
     modality = _modality(ds, values, warnings)
     seen = np.bincount(present.ravel()[::16].astype(np.int64) - low, minlength=len(values))
-    span = modality[int(present.min()) - low : int(present.max()) - low + 1]
+    span = modality[darkest - low : brightest - low + 1]
     for name, window in _voi_transformations(ds, span):
         try:
             grey = np.rint(255 * np.clip(window(modality), 0.0, 1.0)).astype(np.uint8)
@@ -87,10 +142,10 @@ def display_table(ds: Dataset, stored: np.ndarray) -> tuple[np.ndarray, tuple[st
         if name == "full range" or _levels_spanned(grey, seen) >= FEWEST_LEVELS:
             break
         warnings.append(f"{name} ignored: it makes the film one grey")
-    if _inverse(ds):
+    if inverse(ds):
         grey = 255 - grey
     grey[padding] = 0
-    return grey, tuple(warnings)
+    return Chain(modality, grey, padding, name, tuple(warnings))
 
 
 def _padding(ds: Dataset, values: np.ndarray) -> np.ndarray:
@@ -103,13 +158,17 @@ def _padding(ds: Dataset, values: np.ndarray) -> np.ndarray:
 
 
 def _modality(ds: Dataset, values: np.ndarray, warnings: list[str]) -> np.ndarray:
-    """Stored to modality values (PS3.3 C.11.1); a LUT outranks the slope, a broken step is left out."""
+    """Stored to modality values (PS3.3 C.11.1); a LUT outranks the slope, a broken step is left out.
+
+    pydicom's `apply_modality_lut` takes tables of 8 and of 16 bits only.
+    """
     slope = numbers(ds, "RescaleSlope")
-    if not items(ds, "ModalityLUTSequence") and slope[:1] == [0.0]:
+    table = bool(items(ds, "ModalityLUTSequence"))
+    if not table and slope[:1] == [0.0]:
         warnings.append("rescale ignored: slope 0")
         return values
     try:
-        return apply_modality_lut(values, ds)
+        return _looked_up(ds, "ModalityLUTSequence", values)[0] if table else apply_rescale(values, ds)
     except UNREADABLE_VALUE as error:
         warnings.append(f"modality LUT ignored: {error}")
         return values
@@ -132,7 +191,44 @@ def _voi_lut(ds: Dataset, modality: np.ndarray) -> np.ndarray:
 
     pydicom's `apply_voi` counts entries in the type of the output, so that 8 bits allow no more than 256.
     """
-    first = items(ds, "VOILUTSequence")[0]
+    entries, bits = _looked_up(ds, "VOILUTSequence", modality)
+    return entries / (2.0**bits - 1)
+
+
+def _looked_up(ds: Dataset, keyword: str, values: np.ndarray) -> tuple[np.ndarray, int]:
+    """The entries of a table for some values, beyond its ends the last ones, and the bits of an entry."""
+    entries, start, bits = lut_entries(ds, keyword)
+    return entries[np.clip(np.rint(values).astype(np.int64) - start, 0, len(entries) - 1)], bits
+
+
+def lut_entries(ds: Dataset, keyword: str) -> tuple[np.ndarray, int, int]:
+    """The first table of a film's *VOI LUT Sequence* or *Modality LUT Sequence*.
+
+    Parameters
+    ----------
+    ds : Dataset
+        With its file meta information.
+    keyword : str
+        Of the sequence, which has an item.
+
+    Returns
+    -------
+    entries : (n,) integer
+    start : int
+        Value that the first entry stands for.
+    bits : int
+        Of each entry, 8 to 16.
+
+    Raises
+    ------
+    AttributeError, TypeError, ValueError
+        If the table cannot be read.
+
+    References
+    ----------
+    DICOM PS3.3 C.11.1.1 and C.11.2.1.1.
+    """
+    first = items(ds, keyword)[0]
     length, start, bits = (int(number) for number in first.LUTDescriptor)
     length = length or 2**16
     if not 8 <= bits <= 16:
@@ -142,9 +238,7 @@ def _voi_lut(ds: Dataset, modality: np.ndarray) -> np.ndarray:
         wide = len(entries) >= 2 * length
         order = "<" if ds.file_meta.TransferSyntaxUID.is_little_endian else ">"
         entries = np.frombuffer(entries, f"{order}u2" if wide else np.uint8)
-    entries = np.asarray(entries)[:length]
-    place = np.clip(np.rint(modality).astype(np.int64) - start, 0, len(entries) - 1)
-    return entries[place] / (2.0**bits - 1)
+    return np.asarray(entries)[:length], start, bits
 
 
 def _window(ds: Dataset, modality: np.ndarray) -> np.ndarray:
@@ -153,18 +247,34 @@ def _window(ds: Dataset, modality: np.ndarray) -> np.ndarray:
     pydicom's `apply_windowing` takes its output range through the slope, so a negative slope would turn the
     picture round a second time.
     """
+    centre, width, function = first_window(ds)
+    if function == "LINEAR":
+        return (modality - (centre - 0.5)) / (width - 1) + 0.5
+    if function == "LINEAR_EXACT":
+        return (modality - centre) / width + 0.5
+    return 1 / (1 + np.exp(np.clip(-4 * (modality - centre) / width, -500, 500)))
+
+
+def first_window(ds: Dataset) -> tuple[float, float, str]:
+    """Centre, width and function of a film's first window.
+
+    Raises
+    ------
+    ValueError
+        If the film has no window that can be applied.
+
+    References
+    ----------
+    DICOM PS3.3 C.11.2.1.2 and C.11.2.1.3.
+    """
     centre, width = numbers(ds, "WindowCenter")[:1], numbers(ds, "WindowWidth")[:1]
     function = text(ds, "VOILUTFunction") or "LINEAR"
+    if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+        raise ValueError(f"function {function[:16]}, expected LINEAR, LINEAR_EXACT or SIGMOID")
     least = 1.0 if function == "LINEAR" else 0.0
     if not centre or not width or not np.isfinite(centre + width).all() or width[0] <= least:
         raise ValueError(f"centre {centre} width {width}, expected one number each, width above {least:g}")
-    if function == "LINEAR":
-        return (modality - (centre[0] - 0.5)) / (width[0] - 1) + 0.5
-    if function == "LINEAR_EXACT":
-        return (modality - centre[0]) / width[0] + 0.5
-    if function == "SIGMOID":
-        return 1 / (1 + np.exp(np.clip(-4 * (modality - centre[0]) / width[0], -500, 500)))
-    raise ValueError(f"function {function[:16]}, expected LINEAR, LINEAR_EXACT or SIGMOID")
+    return centre[0], width[0], function
 
 
 def _levels_spanned(grey: np.ndarray, counts: np.ndarray) -> int:
@@ -174,8 +284,8 @@ def _levels_spanned(grey: np.ndarray, counts: np.ndarray) -> int:
     return int(np.searchsorted(share, 0.99) - np.searchsorted(share, 0.01))
 
 
-def _inverse(ds: Dataset) -> bool:
-    """Whether small values are white.
+def inverse(ds: Dataset) -> bool:
+    """Whether small values of a film are white.
 
     MONOCHROME1 says so, and so does the shape INVERSE; the DX module wants both together (PS3.3
     C.8.11.3.1.2), and two names for one inversion do not make two.
@@ -186,23 +296,48 @@ def _inverse(ds: Dataset) -> bool:
     )
 
 
-def _square_pixels(display: np.ndarray, ds: Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Undo unequal pixel spacing and bring the longest side down to `LONGEST_SIDE`, by area."""
-    rows, columns = display.shape
-    tall, wide = 1.0, 1.0
+def pixel_sides(ds: Dataset) -> tuple[float, float, tuple[str, ...]]:
+    """Height and width of a film's pixels, of which only the ratio counts, and what was ignored, and why.
+
+    References
+    ----------
+    DICOM PS3.3 C.7.6.3.1.7 Pixel Aspect Ratio.
+    """
     warnings: tuple[str, ...] = ()
-    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):  # PS3.3 C.7.6.3.1.7
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
         sides = numbers(ds, keyword)
         if len(sides) != 2:
             continue
         if min(sides) > 0 and max(sides) / min(sides) <= ODDEST_ASPECT:
-            tall, wide = sides
-            break
+            return (*sides, warnings)
         warnings = (*warnings, f"{keyword} ignored: {sides[0]:g} by {sides[1]:g}")
+    return 1.0, 1.0, warnings
+
+
+def square_pixels(picture: np.ndarray, ds: Dataset, longest_side: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Undo unequal pixel spacing and bring the longest side down, by area; nothing is enlarged.
+
+    Parameters
+    ----------
+    picture : (rows, columns) uint8 or float32
+    ds : Dataset
+        The film that it is of.
+    longest_side : int
+        Most pixels of a side.
+
+    Returns
+    -------
+    (rows, columns) uint8 or float32
+        As it came.
+    warnings : tuple of str
+        What was ignored in the header, and why.
+    """
+    rows, columns = picture.shape
+    tall, wide, warnings = pixel_sides(ds)
     # The finer side is reduced to the coarser one, so that nothing is enlarged.
     height, width = rows * tall / max(tall, wide), columns * wide / max(tall, wide)
-    shrink = min(1.0, LONGEST_SIDE / max(height, width))
+    shrink = min(1.0, longest_side / max(height, width))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
     if size == (columns, rows):
-        return display, warnings
-    return np.asarray(Image.fromarray(display).resize(size, Image.Resampling.BOX)), warnings
+        return picture, warnings
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX)), warnings

@@ -1,33 +1,36 @@
 """The front door: a film made ready in any process, and the answer of the network in one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import import_module
+from dataclasses import dataclass, replace
 from os import PathLike
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from scipy.special import softmax
 
 from model import framing, gate
 from model.activation import share_inside
+from model.cascade import STEPS
 from model.decode import UnreadableFilm
-from model.findings import ModelVersion, Reading, StepScores, decide
+from model.findings import ModelVersion, Reading, StepScores, decide, deciding
+from model.gpus import Share
 from model.header import UNREADABLE_VALUE, own_judgement
-from model.lungs import Found, LungFinder
+from model.lungs import UNSOUGHT, Found, LungFinder
+from model.networks import loading
 from model.pixels import display_picture
 from model.preprocess import network_input
 from model.scope import OutOfScope, ScopeRules, check_header
 from model.unlike import open_known
-from model.weights import STEPS, digest, open_version
+from model.weights import open_version, spoken_by
 
 
 class InputSizes(NamedTuple):
-    """Rows and columns of the inputs of the network that finds the lungs and of the one that reads."""
+    """Rows and columns of the inputs of the lung network, if there is one, and of the network that reads."""
 
-    lungs: int
+    lungs: int | None
     steps: int
 
 
@@ -40,7 +43,7 @@ class PreparedFilm:
     display : (rows, columns) uint8
         Display grey levels, black at 0, square pixels, longest side at most 1024.
     lungs_input : (size, size, 1) float32
-        0 to 1, for the network that finds the lungs.
+        0 to 1, for the network that finds the lungs; empty where none does.
     network_input : (size, size, 3) float32
         0 to 1, the whole film for the network that reads.
     rows, columns : int
@@ -56,15 +59,22 @@ class PreparedFilm:
     columns: int
     warnings: tuple[str, ...] = ()
 
+    def answered(self) -> "PreparedFilm":
+        """Without the networks' inputs, half of it and of no more use when they have answered."""
+        nothing = np.empty(0, np.float32)
+        return replace(self, lungs_input=nothing, network_input=nothing)
 
-def prepare(film: str | PathLike[str] | Dataset, rules: ScopeRules, sizes: InputSizes) -> PreparedFilm:
+
+def prepare(
+    film: str | PathLike[str] | BinaryIO | Dataset, rules: ScopeRules, sizes: InputSizes
+) -> PreparedFilm:
     """Decide by its header whether a film is to be read, decode it, and make the networks' inputs.
 
     Loads no TensorFlow, so that it can run in many small processes.
 
     Parameters
     ----------
-    film : path or Dataset
+    film : path, binary file or Dataset
         A Part 10 file, of which the pixels are read only if the header is within scope; or one read whole.
     rules : ScopeRules
     sizes : InputSizes
@@ -99,7 +109,7 @@ def ready(
     """A film from its display picture; the arguments are its fields."""
     return PreparedFilm(
         display,
-        network_input(display, sizes.lungs)[..., :1],
+        np.empty(0, np.float32) if sizes.lungs is None else network_input(display, sizes.lungs)[..., :1],
         network_input(display, sizes.steps),
         rows,
         columns,
@@ -107,10 +117,12 @@ def ready(
     )
 
 
-def _read_file(path: str | PathLike[str], stop_before_pixels: bool) -> Dataset:
+def _read_file(film: str | PathLike[str] | BinaryIO, stop_before_pixels: bool) -> Dataset:
     """Read a Part 10 file; what cannot be parsed is unreadable, what cannot be opened is the disk's error."""
     try:
-        return dcmread(path, stop_before_pixels=stop_before_pixels)
+        if not isinstance(film, str | PathLike):
+            film.seek(0)
+        return dcmread(film, stop_before_pixels=stop_before_pixels)
     except (InvalidDicomError, EOFError, OSError, *UNREADABLE_VALUE) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -127,7 +139,7 @@ class Answers:
     Parameters
     ----------
     step1_logits, step2_logits : (n, classes) float32
-        No unit; step 2 answers every film, asked or not.
+        No unit; step 2 answers every film, asked or not. A version of one step has no classes in the second.
     features : (n, k) float32
         What the last layer sees of each film.
     activations1, activations2 : (n, classes, grid_rows, grid_columns) float32
@@ -142,52 +154,62 @@ class Answers:
 
 
 class Reader:
-    """A model version and the network that finds the lungs, loaded once and warmed up.
+    """A model version and, where its films show lungs, the network that finds them; loaded once, warmed up.
 
     Parameters
     ----------
     version_name : str or Path
         Name of a version (`model.weights.available`), or the Path of a folder with one.
     batch_size : int
-        Most films that the network takes in one call.
+        Most films that a network takes in one call.
+    share : Share, optional
+        Of the GPUs; without one TensorFlow chooses.
 
     Attributes
     ----------
     model : ModelVersion
+    device : str
+        What the networks run on; empty without a share.
     input_sizes : InputSizes
 
     Raises
     ------
     WeightsInvalid
         If the version's or the lung network's files are missing or not the right ones.
+    GpuMissing
     """
 
-    def __init__(self, version_name: str | PathLike[str], batch_size: int) -> None:
+    def __init__(
+        self, version_name: str | PathLike[str], batch_size: int, share: Share | None = None
+    ) -> None:
         version = open_version(version_name)
-        network = import_module(f"model.networks.{version.recipe['network']}")  # TensorFlow loads here
-        self._finder = LungFinder()
+        cascade = version.cascade
+        network = loading.load(version.recipe["network"])
+        self.device = loading.load("devices").take(share) if share else ""
+        self._finder = LungFinder(batch_size=batch_size) if version.lungs else None
+        finder = self._finder and self._finder.version
         self.model = ModelVersion(
             version.recipe["name"],
             version.recipe["version"],
-            "{name} {version}".format_map(self._finder.version.recipe),
-            digest([*version.weights, *self._finder.version.weights]),
+            "{name} {version}".format_map(finder.recipe) if finder else "",
+            spoken_by(version, finder),
             network.METHOD,
             network.cells(version.recipe["input_size"]),
+            cascade,
         )
-        self.input_sizes = InputSizes(self._finder.input_size, version.recipe["input_size"])
+        self.input_sizes = InputSizes(self._finder and self._finder.input_size, version.recipe["input_size"])
         self._framing = version.recipe.get("framing")
         self._batch_size = batch_size
-        self._labels = {step: version.labels(step) for step in STEPS}
         self._thresholds = version.manifest["thresholds"]
         self._least_inside = self._thresholds["inside_lungs"]
         self._temperatures = version.manifest.get("temperature", {})
         self._known = open_known(version.folder, version.manifest)
-        loaded = network.load(version.weights, [len(labels) for labels in self._labels.values()])
-        self._network = network.answering(loaded)
-        black = np.zeros((1, self.input_sizes.lungs, self.input_sizes.lungs, 1), np.float32)
-        self._finder.find(black)
-        warm_up = self._call(np.zeros((1, self.input_sizes.steps, self.input_sizes.steps, 3), np.float32))
-        self._none = tuple(array[:0] for array in warm_up)
+        outputs = [len(of_step) for of_step in cascade.steps]
+        self._network = network.answering(network.load(version.weights, outputs))
+        lungs, steps = self.input_sizes
+        if self._finder:
+            self._finder.find(np.zeros((1, lungs, lungs, 1), np.float32))  # warmed up
+        self._none = tuple(array[:0] for array in self._call(np.zeros((1, steps, steps, 3), np.float32)))
 
     def read(self, films: Sequence[PreparedFilm]) -> list[Reading | OutOfScope]:
         """Answer any number of films; a film's answer does not depend on the others.
@@ -222,23 +244,25 @@ class Reader:
         Returns
         -------
         refusals : list of OutOfScope or None
-            One for each film, from `model.gate.refusals`.
+            One for each film, from `model.gate.refusals`; where no lungs are looked for, none is refused.
         passed : list of PreparedFilm
             Those that are not refused.
         lungs : list of Found
             What was found in these.
         """
-        if not films:
-            return [], [], []
-        inputs = _lungs_inputs(films)
+        if not films or self._finder is None:
+            return [None] * len(films), list(films), self.look(films)
+        inputs = np.stack([film.lungs_input for film in films])
         found = self._finder.find(inputs)
         refusals = gate.refusals(self._finder, inputs, found)
         passed = [i for i, refusal in enumerate(refusals) if refusal is None]
         return refusals, [films[i] for i in passed], [found[i] for i in passed]
 
     def look(self, films: Sequence[PreparedFilm]) -> list[Found]:
-        """Where the lungs of films are, at least one, whether or not they would be read."""
-        return self._finder.find(_lungs_inputs(films))
+        """Where the lungs of films are, whether or not they would be read."""
+        if not films or self._finder is None:
+            return [UNSOUGHT] * len(films)
+        return self._finder.find(np.stack([film.lungs_input for film in films]))
 
     def decide(
         self, films: Sequence[PreparedFilm], lungs: Sequence[Found], answers: Answers
@@ -274,12 +298,12 @@ class Reader:
     def scores(self, answers: Answers) -> tuple[np.ndarray, ...]:
         """Scores of each step, (n, classes) float32, 0 to 1, sum 1, at the version's temperatures."""
         return tuple(
-            _softmax(logits / self._temperatures.get(step, 1.0))
+            softmax(logits / self._temperatures.get(step, 1.0), axis=1) if logits.size else logits
             for step, logits in zip(STEPS, (answers.step1_logits, answers.step2_logits), strict=True)
         )
 
     def answer(self, films: Sequence[PreparedFilm], lungs: Sequence[Found]) -> Answers:
-        """What the network says of any number of films: what `read` builds on.
+        """What the network says of any number of films.
 
         Parameters
         ----------
@@ -329,6 +353,8 @@ class Reader:
     def _call(self, inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """The fields of `Answers` for at most one batch."""
         logits, activations, features = self._network(inputs)
+        if len(logits) == 1:  # there is no second step: it has no classes
+            logits, activations = (*logits, logits[0][:, :0]), (*activations, activations[0][:, :0])
         answers = [array.numpy() for array in (*logits, features, *activations)]
         # The network's ReLU turns a NaN of the input into a plain 0, so the input is looked at too.
         if not all(np.isfinite(numbers).all() for numbers in (inputs, *answers)):
@@ -344,22 +370,20 @@ class Reader:
         unlike_training: bool,
     ) -> Reading:
         """Scores of both steps to a decision and the activation that goes with it."""
-        step1, step2 = (
-            StepScores(
-                self._labels[step],
-                tuple(float(score) for score in np.clip(of_step, 0, 1)),
-                self._thresholds[step],
-            )
-            for step, of_step in zip(STEPS, scores, strict=True)
-        )
-        asked = step2 if step1.leading == "viral" else None
+        cascade = self.model.cascade
+        said = [
+            StepScores(cascade.labels(number), tuple(np.clip(of, 0, 1).tolist()), self._thresholds[step])
+            for number, (step, of, _) in enumerate(zip(STEPS, scores, cascade.steps, strict=False), start=1)
+        ]
+        step1 = said[0]
+        asked = said[1] if step1.leading == cascade.after else None
         plain = decide(step1, asked)
-        # Step 2 answers for its own labels; everything else, viral among it, is step 1's.
-        number, step = (2, step2) if plain.value in self._labels["step2"] else (1, step1)
-        label = plain.value if plain.value in step.labels else step1.leading
+        step = deciding(step1, asked, plain)
+        number = 1 if step is step1 else 2
+        label = str(plain) if plain in step.labels else step1.leading
         activation = activations[number - 1][step.labels.index(label)].astype(np.float32)
-        inside = share_inside(activation, lungs)
-        outside = label != "normal" and inside is not None and inside.both < self._least_inside
+        inside = share_inside(activation, lungs) if self._finder else None
+        outside = label != step1.absence and inside is not None and inside.both < self._least_inside
         return Reading(
             model=self.model,
             step1=step1,
@@ -373,13 +397,3 @@ class Reader:
             least_inside=self._least_inside,
             warnings=film.warnings,
         )
-
-
-def _lungs_inputs(films: Sequence[PreparedFilm]) -> np.ndarray:
-    return np.stack([film.lungs_input for film in films])
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    """Scores of each row, 0 to 1, sum 1."""
-    raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)

@@ -14,7 +14,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from model.header import items, numbers, own_judgement, stated, text
+from model.header import items, numbers, own_judgement, printable, stated, text
 
 # Patient positions of PS3.3 C.7.3.1.1.2: how the patient lies, which says nothing about the view.
 PATIENT_POSITIONS = frozenset([
@@ -93,9 +93,9 @@ class ScopeRules:
     Parameters
     ----------
     sop_classes : tuple of str
-        SOP Class UIDs.
+        SOP Class UIDs; none for any.
     modalities, body_parts, views : tuple of str
-        Values of *Modality*, *Body Part Examined* and *View Position*.
+        Values of *Modality*, *Body Part Examined* and *View Position*; none for any.
     accept_missing_body_part, accept_missing_view : bool
         Whether a film that does not say goes on to the picture check.
     min_age_years, max_age_years : float
@@ -141,7 +141,7 @@ def check_header(ds: Dataset, rules: ScopeRules) -> None:
     """
     with own_judgement():
         _check_kind(ds, rules)
-        _check_matrix(ds, rules)
+        check_matrix(ds, rules)
         _check_body_part(ds, rules)
         _check_view(ds, rules)
         _check_subject(ds, rules)
@@ -149,11 +149,11 @@ def check_header(ds: Dataset, rules: ScopeRules) -> None:
 
 def _shown(found: str) -> str:
     """A header value for a log line: short, printable, or the word absent."""
-    return "".join(c if c.isprintable() else "?" for c in found[:40]) or "absent"
+    return printable(found[:40]) or "absent"
 
 
 def _one_of(code: str, found: str, allowed: tuple[str, ...]) -> None:
-    if found not in allowed:
+    if allowed and found not in allowed:
         raise OutOfScope(code, _shown(found), " or ".join(allowed))
 
 
@@ -167,7 +167,7 @@ def _check_kind(ds: Dataset, rules: ScopeRules) -> None:
     for keyword in ("Manufacturer", "ManufacturerModelName", "SeriesDescription"):
         if text(ds, keyword).startswith(OWN_NAME):
             raise OutOfScope("OWN_OUTPUT", f"{keyword} of a result of this node", "a film")
-    if text(ds, "SOPClassUID") not in rules.sop_classes:
+    if rules.sop_classes and text(ds, "SOPClassUID") not in rules.sop_classes:
         names = " or ".join(UID(uid).name for uid in rules.sop_classes)
         raise OutOfScope("SOP_CLASS", _shown(UID(text(ds, "SOPClassUID")).name), names)
     raw = text(ds, "SOPClassUID") == DigitalXRayImageStorageForProcessing
@@ -216,8 +216,14 @@ def age_years(ds: Dataset) -> float | None:
     return age if 0 <= age <= 130 else None  # else one of the dates is a placeholder
 
 
-def _check_matrix(ds: Dataset, rules: ScopeRules) -> None:
-    """Before anything is allocated: a matrix that is there, not tiny and not hostile."""
+def check_matrix(ds: Dataset, rules: ScopeRules) -> None:
+    """Refuse a matrix that is absent, tiny or hostile, before anything is allocated for it.
+
+    Raises
+    ------
+    OutOfScope
+        MATRIX, TOO_SMALL or TOO_LARGE.
+    """
     sides = []
     for keyword in ("Rows", "Columns"):
         found = numbers(ds, keyword)
@@ -234,24 +240,37 @@ def _check_matrix(ds: Dataset, rules: ScopeRules) -> None:
 
 
 def _check_body_part(ds: Dataset, rules: ScopeRules) -> None:
-    """Chest by *Body Part Examined*, else by the anatomic region's code, else by no other region's name."""
+    """By *Body Part Examined*, else by the anatomic region's code, else by no other region's name.
+
+    Codes are known of the chest; another region's meaning is compared with the rule's words.
+    """
+    if not rules.body_parts:
+        return
     expected = " or ".join(rules.body_parts)
+    is_chest = bool(CHEST_WORDS & set(rules.body_parts))
+    wanted = set(rules.body_parts) | (CHEST_WORDS if is_chest else set())
     if stated(ds, "BodyPartExamined"):
         _one_of("NOT_CHEST", text(ds, "BodyPartExamined"), rules.body_parts)
         return
     for item in items(ds, "AnatomicRegionSequence"):
-        if text(item, "CodeValue") not in CHEST_CODES:
+        if is_chest:
+            is_wanted = text(item, "CodeValue") in CHEST_CODES
+        else:
+            is_wanted = bool(_words(item, ("CodeMeaning",)) & wanted)
+        if not is_wanted:
             raise OutOfScope("NOT_CHEST", f"anatomic region {_shown(text(item, 'CodeValue'))}", expected)
         return
     words = _words(ds)
-    if not words & CHEST_WORDS and (other := words & OTHER_REGION_WORDS):
+    if not words & wanted and (other := words & (OTHER_REGION_WORDS | CHEST_WORDS)):
         raise OutOfScope("NOT_CHEST", f"{min(other)} in a description", expected)
-    if not words & CHEST_WORDS and not rules.accept_missing_body_part:
+    if not words & wanted and not rules.accept_missing_body_part:
         raise OutOfScope("NOT_CHEST", "no body part", expected)
 
 
 def _check_view(ds: Dataset, rules: ScopeRules) -> None:
-    """Frontal by *View Position*, else by the view's code, else by what else states a view."""
+    """By *View Position*, else by the view's code, else by what else states a view."""
+    if not rules.views:
+        return
     view = text(ds, "ViewPosition")
     for item in items(ds, "ViewCodeSequence") if not view else []:
         view = VIEW_CODES.get(text(item, "CodeValue"), text(item, "CodeValue"))

@@ -1,20 +1,30 @@
 """The engine of the job database: SQLite or PostgreSQL by URL, migrated by Alembic."""
 
 import contextlib
+import datetime
 import sqlite3
 import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, inspect, make_url, select, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 BUSY_TIMEOUT_SECONDS = 10
 # Seconds to connect, and milliseconds until data that nobody acknowledges end a connection (libpq 34.1.2).
-_SERVER_LIMITS = {"connect_timeout": 10, "tcp_user_timeout": 30_000}
+# The server is asked for the same: rows that a machine held when it was cut off would stay locked for hours.
+_SERVER_LIMITS = {
+    "connect_timeout": 10,
+    "tcp_user_timeout": 30_000,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "options": "-c tcp_user_timeout=30000 -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 "
+    "-c tcp_keepalives_count=3 -c idle_in_transaction_session_timeout=60000",
+}
 # One number for every process of this product that migrates the same PostgreSQL database.
 MIGRATION_LOCK = 7_311_974
 _MIGRATIONS = Path(str(files("storage.migrations")))
@@ -69,6 +79,31 @@ def open_engine(url: str, password: str | None = None) -> Engine:
     return engine
 
 
+def file_of(url: str) -> Path | None:
+    """The file of a SQLite database; None for another URL."""
+    parsed = _parsed(url)
+    return Path(parsed.database or "") if parsed and parsed.get_backend_name() == "sqlite" else None
+
+
+def for_libpq(url: str) -> str:
+    """The URL of a PostgreSQL database as its own programs take it, without a password."""
+    parsed = _parsed(url)
+    return parsed._replace(drivername="postgresql", password=None).render_as_string() if parsed else url
+
+
+def without_password(url: str) -> str:
+    """A database URL to be shown, stars in place of a password; one that is none as it is."""
+    parsed = _parsed(url)
+    return parsed.render_as_string() if parsed else url
+
+
+def _parsed(url: str) -> URL | None:
+    try:
+        return make_url(url)
+    except SQLAlchemyError:
+        return None
+
+
 def _configure_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     if not isinstance(connection, sqlite3.Connection):
         raise TypeError(f"{type(connection)}, expected sqlite3.Connection")
@@ -107,8 +142,33 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
-def migrate(engine: Engine) -> None:
+def server_time(connection: Connection) -> datetime.datetime:
+    """What the clock of a PostgreSQL server says at this moment, aware."""
+    return connection.execute(select(func.clock_timestamp())).scalar_one()
+
+
+@contextlib.contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """A connection whose SELECTs all see one moment, and which no writer waits for."""
+    if engine.dialect.name == "sqlite":
+        with reading(engine) as connection:
+            connection.exec_driver_sql("BEGIN DEFERRED")
+            try:
+                yield connection
+            finally:
+                connection.exec_driver_sql("COMMIT")
+        return
+    with engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        yield connection
+
+
+def migrate(engine: Engine) -> str | None:
     """Bring the schema to this release's; processes that start together take turns.
+
+    Returns
+    -------
+    str or None
+        The revision that was found; None if there were no tables.
 
     Raises
     ------
@@ -127,11 +187,13 @@ def migrate(engine: Engine) -> None:
         with engine.begin() as connection:
             if engine.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-            _refuse_newer(_revision(connection))
+            found = _revision(connection)
+            _refuse_newer(found)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except SQLAlchemyError as error:
         raise _unavailable(engine, error) from error
+    return found
 
 
 def require_schema(engine: Engine) -> None:
@@ -149,16 +211,16 @@ def require_schema(engine: Engine) -> None:
     path = engine.url.database
     # SQLite would make the file, and make it belong to whoever only wanted to look.
     if engine.dialect.name == "sqlite" and path and not Path(path).exists():
-        raise SchemaMissing(f"{_name(engine)}: not made yet; the node makes it when it starts")
+        raise SchemaMissing(f"{name(engine)}: not made yet; the node makes it when it starts")
     try:
         with reading(engine) as connection:
             current = _revision(connection)
     except SQLAlchemyError as error:
         raise _unavailable(engine, error) from error
     _refuse_newer(current)
-    if current != max(revisions()):
+    if current != newest_revision():
         raise SchemaMissing(
-            f"{_name(engine)}: found schema {current or 'none'}, expected {max(revisions())}; "
+            f"{name(engine)}: found schema {current or 'none'}, expected {newest_revision()}; "
             "the node migrates it when it starts"
         )
 
@@ -168,13 +230,9 @@ def revisions() -> set[str]:
     return {path.name.partition("_")[0] for path in (_MIGRATIONS / "versions").glob("*.py")}
 
 
-def ping(engine: Engine) -> None:
-    """Raise DatabaseUnavailable unless the database answers."""
-    try:
-        with reading(engine) as connection:
-            connection.execute(text("SELECT 1"))
-    except SQLAlchemyError as error:
-        raise _unavailable(engine, error) from error
+def newest_revision() -> str:
+    """The schema revision of this release."""
+    return max(revisions())
 
 
 def _revision(connection: Connection) -> str | None:
@@ -186,15 +244,16 @@ def _revision(connection: Connection) -> str | None:
 def _refuse_newer(current: str | None) -> None:
     if current is not None and current not in revisions():
         raise NewerSchema(
-            f"database has schema {current}, this release knows {', '.join(sorted(revisions()))}; "
-            "install the release that made it, or point the node to another database"
+            f"database has schema {current}, newer than {newest_revision()} of this release, which cannot "
+            "go back; install the release that made it, or restore a backup of before into an empty database"
         )
 
 
-def _name(engine: Engine) -> str:
+def name(engine: Engine) -> str:
+    """How messages name a database: its URL without password."""
     return f"database {engine.url.render_as_string(hide_password=True)}"
 
 
 def _unavailable(engine: Engine, error: SQLAlchemyError) -> DatabaseUnavailable:
     first_line = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-    return DatabaseUnavailable(f"{_name(engine)} not reachable: {first_line}")
+    return DatabaseUnavailable(f"{name(engine)} not reachable: {first_line}")

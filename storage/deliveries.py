@@ -1,16 +1,21 @@
 """Every change of a result on its way to a destination. One transaction a move."""
 
+import contextlib
 import dataclasses
 import datetime
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, exists, func, select, update
 
-from storage.events import record
+from storage.database import reading
+from storage.events import record, record_all
 from storage.retry import wait_seconds
 from storage.states import DELIVERY_MOVES, DeliveryState, LostClaim, require_move
-from storage.tables import delivery
+from storage.tables import delivery, film
+
+# Kind of the deliveries that carry a rejection note (IHE Imaging Object Change Management).
+NOTE = "RN"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +44,31 @@ class Delivery:
     created_at: datetime.datetime
 
 
+@dataclasses.dataclass(frozen=True)
+class Finished:
+    """What became of a claimed delivery.
+
+    Parameters
+    ----------
+    delivery : Delivery
+    state : DeliveryState
+        SENT, FAILED, or PENDING for another attempt.
+    at : datetime.datetime
+    peer_status : int or None
+        What the peer said.
+    reason : str
+    commitment_due_at : datetime.datetime, optional
+        When the destination is asked for its commitment to store the object; by default never.
+    """
+
+    delivery: Delivery
+    state: DeliveryState
+    at: datetime.datetime
+    peer_status: int | None
+    reason: str
+    commitment_due_at: datetime.datetime | None = None
+
+
 def insert(connection: Connection, film_id: int, new: Sequence[NewDelivery], now: datetime.datetime) -> None:
     """Add PENDING deliveries of a film within the caller's transaction.
 
@@ -50,22 +80,28 @@ def insert(connection: Connection, film_id: int, new: Sequence[NewDelivery], now
             select(delivery.c.sop_instance_uid, delivery.c.destination).where(delivery.c.film_id == film_id)
         )
     )
-    for one in new:
-        if (one.sop_instance_uid, one.destination) in present:
-            continue
-        identifier = connection.execute(
-            delivery.insert()
-            .values(
-                **dataclasses.asdict(one),
-                film_id=film_id,
-                state=DeliveryState.PENDING,
-                next_attempt_at=now,
-                created_at=now,
-                changed_at=now,
-            )
-            .returning(delivery.c.id)
-        ).scalar_one()
-        record(connection, film_id, None, DeliveryState.PENDING, now, one.destination, "", identifier)
+    same = {"film_id": film_id, "state": DeliveryState.PENDING}
+    same |= dict.fromkeys(("next_attempt_at", "created_at", "changed_at"), now)
+    rows = [
+        dataclasses.asdict(one) | same
+        for one in new
+        if (one.sop_instance_uid, one.destination) not in present
+    ]
+    if not rows:
+        return
+    columns = (delivery.c.film_id, delivery.c.id, delivery.c.destination)
+    inserted = connection.execute(
+        delivery.insert().returning(*columns, sort_by_parameter_order=True), rows
+    ).all()
+    record_all(connection, inserted, None, DeliveryState.PENDING, now)
+
+
+def due_classes(engine: Engine, destination: str, now: datetime.datetime) -> set[str]:
+    """SOP classes of the deliveries that are due at `destination`, before any is claimed."""
+    with reading(engine) as connection:
+        return set(
+            connection.scalars(select(delivery.c.sop_class_uid).where(*_due(destination, now)).distinct())
+        )
 
 
 def claim(
@@ -75,16 +111,19 @@ def claim(
     limit: int,
     now: datetime.datetime,
     until: datetime.datetime,
+    sop_class_uids: Collection[str] | None = None,
 ) -> list[Delivery]:
-    """Take up to `limit` deliveries that are due at `destination`; counts an attempt each."""
+    """Take up to `limit` deliveries that are due at `destination`; counts an attempt each.
+
+    Only those of `sop_class_uids`, where given: an association is for the classes that it proposed.
+    """
+    conditions = _due(destination, now)
+    if sop_class_uids is not None:
+        conditions.append(delivery.c.sop_class_uid.in_(sop_class_uids))
     with engine.begin() as connection:
         ids = connection.scalars(
             select(delivery.c.id)
-            .where(
-                delivery.c.destination == destination,
-                delivery.c.state == DeliveryState.PENDING,
-                delivery.c.next_attempt_at <= now,
-            )
+            .where(*conditions)
             .order_by(delivery.c.next_attempt_at, delivery.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -104,17 +143,8 @@ def claim(
             )
             .returning(*columns)
         ).all()
-        for row in rows:
-            record(
-                connection,
-                row.film_id,
-                DeliveryState.PENDING,
-                DeliveryState.SENDING,
-                now,
-                claimant,
-                "",
-                row.id,
-            )
+        taken = [(row.film_id, row.id, claimant) for row in rows]
+        record_all(connection, taken, DeliveryState.PENDING, DeliveryState.SENDING, now)
     return sorted((Delivery(*row) for row in rows), key=lambda one: one.id)
 
 
@@ -132,26 +162,70 @@ def renew(engine: Engine, ids: Sequence[int], claimant: str, until: datetime.dat
         )
 
 
-def finish(
-    engine: Engine,
-    one: Delivery,
-    claimant: str,
-    state: DeliveryState,
-    now: datetime.datetime,
-    peer_status: int | None,
-    reason: str,
-) -> None:
-    """SENDING to SENT, FAILED, or PENDING (again after a growing wait), with what the peer said.
+def finish(engine: Engine, claimant: str, some: Sequence[Finished]) -> list[Finished]:
+    """SENDING to SENT, FAILED, or PENDING (again after a growing wait), in one transaction.
 
-    Raises
-    ------
-    LostClaim
-        If the delivery is no longer ours; nothing is changed.
+    Returns
+    -------
+    list of Finished
+        Those whose delivery is no longer the claimant's; of these nothing is changed.
     """
+    lost = []
     with engine.begin() as connection:
-        _leave_sending(
-            connection, one.id, one.film_id, one.attempts, claimant, state, now, peer_status, reason
-        )
+        for end in some:
+            one, now = end.delivery, end.at
+            wait = datetime.timedelta(seconds=wait_seconds(one.attempts, one.id))
+            changes = {
+                "peer_status": end.peer_status,
+                "next_attempt_at": now + wait if end.state == DeliveryState.PENDING else now,
+                "commitment_due_at": end.commitment_due_at,
+            }
+            if end.state == DeliveryState.SENT:
+                changes["sent_at"] = now
+            try:
+                _leave_sending(connection, one.id, one.film_id, claimant, end.state, now, end.reason, changes)
+            except LostClaim:
+                lost.append(end)
+    return lost
+
+
+def put_back(
+    engine: Engine, some: Sequence[Delivery], claimant: str, now: datetime.datetime, why: str
+) -> None:
+    """SENDING to PENDING for deliveries whose turn did not come: no attempt was made, and they stay due."""
+    with engine.begin() as connection:
+        for one in some:
+            changes = {"attempts": one.attempts - 1}
+            with contextlib.suppress(LostClaim):
+                _leave_sending(
+                    connection, one.id, one.film_id, claimant, DeliveryState.PENDING, now, why, changes
+                )
+
+
+def give_up(
+    engine: Engine,
+    destination: str,
+    created_before: datetime.datetime,
+    who: str,
+    now: datetime.datetime,
+    reason: str,
+) -> int:
+    """PENDING to FAILED for what waits too long for a destination that is not there; how many."""
+    require_move(DELIVERY_MOVES, DeliveryState.PENDING, DeliveryState.FAILED)
+    with engine.begin() as connection:
+        rows = connection.execute(
+            update(delivery)
+            .where(
+                delivery.c.destination == destination,
+                delivery.c.state == DeliveryState.PENDING,
+                delivery.c.created_at < created_before,
+            )
+            .values(state=DeliveryState.FAILED, reason=reason, changed_at=now)
+            .returning(delivery.c.id, delivery.c.film_id)
+        ).all()
+        gone = [(row.film_id, row.id, who) for row in rows]
+        record_all(connection, gone, DeliveryState.PENDING, DeliveryState.FAILED, now, reason)
+    return len(rows)
 
 
 def release_claims(engine: Engine, is_gone: Callable[[str], bool], now: datetime.datetime) -> list[int]:
@@ -170,27 +244,31 @@ def release_claims(engine: Engine, is_gone: Callable[[str], bool], now: datetime
             if row.claimed_until >= now and not is_gone(row.claimed_by):
                 continue
             reason = f"{row.claimed_by} stopped in the middle of attempt {row.attempts}"
+            wait = datetime.timedelta(seconds=wait_seconds(row.attempts, row.id))
+            changes = {"peer_status": None, "next_attempt_at": now + wait}
             _leave_sending(
-                connection,
-                row.id,
-                row.film_id,
-                row.attempts,
-                row.claimed_by,
-                DeliveryState.PENDING,
-                now,
-                None,
-                reason,
+                connection, row.id, row.film_id, row.claimed_by, DeliveryState.PENDING, now, reason, changes
             )
             released.append(row.id)
     return released
 
 
-def requeue_failed(engine: Engine, film_id: int, who: str, now: datetime.datetime) -> int:
-    """FAILED deliveries of a film back to PENDING, due at once, attempts counted anew; how many."""
+def requeue_failed(
+    engine: Engine, film_id: int, who: str, now: datetime.datetime, message: str = "requeued"
+) -> int:
+    """FAILED deliveries of a film back to PENDING, due at once, attempts counted anew; how many.
+
+    Of a film whose results were withdrawn only the note is sent again.
+    """
+    withdrawn = exists().where(film.c.id == film_id, film.c.withdrawn_at.is_not(None))
     with engine.begin() as connection:
         ids = connection.scalars(
             update(delivery)
-            .where(delivery.c.film_id == film_id, delivery.c.state == DeliveryState.FAILED)
+            .where(
+                delivery.c.film_id == film_id,
+                delivery.c.state == DeliveryState.FAILED,
+                (delivery.c.kind == NOTE) | ~withdrawn,
+            )
             .values(
                 state=DeliveryState.PENDING,
                 attempts=0,
@@ -198,21 +276,32 @@ def requeue_failed(engine: Engine, film_id: int, who: str, now: datetime.datetim
                 created_at=now,
                 changed_at=now,
                 reason="",
+                commitment_due_at=None,
+                commitment_requests=0,
+                resends=0,
             )
             .returning(delivery.c.id)
         ).all()
-        for identifier in ids:
-            record(
-                connection,
-                film_id,
-                DeliveryState.FAILED,
-                DeliveryState.PENDING,
-                now,
-                who,
-                "requeued",
-                identifier,
-            )
+        back = [(film_id, identifier, who) for identifier in ids]
+        record_all(connection, back, DeliveryState.FAILED, DeliveryState.PENDING, now, message)
     return len(ids)
+
+
+def fail_without_file(engine: Engine, identifier: int, who: str, now: datetime.datetime) -> bool:
+    """PENDING to FAILED, for a result whose file is gone; False if it has been moved."""
+    reason = "MISSING: found no file in the spool, expected the result"
+    require_move(DELIVERY_MOVES, DeliveryState.PENDING, DeliveryState.FAILED)
+    with engine.begin() as connection:
+        film_id = connection.execute(
+            update(delivery)
+            .where(delivery.c.id == identifier, delivery.c.state == DeliveryState.PENDING)
+            .values(state=DeliveryState.FAILED, reason=reason, changed_at=now)
+            .returning(delivery.c.film_id)
+        ).scalar_one_or_none()
+        if film_id is None:
+            return False
+        record(connection, film_id, DeliveryState.PENDING, DeliveryState.FAILED, now, who, reason, identifier)
+    return True
 
 
 def of_film(connection: Connection, film_id: int) -> Sequence[Row[Any]]:
@@ -222,21 +311,34 @@ def of_film(connection: Connection, film_id: int) -> Sequence[Row[Any]]:
     ).all()
 
 
+def waiting(connection: Connection, destination: str) -> int:
+    """How many results wait for a destination."""
+    return connection.execute(
+        select(func.count())
+        .select_from(delivery)
+        .where(delivery.c.destination == destination, delivery.c.state == DeliveryState.PENDING)
+    ).scalar_one()
+
+
+def _due(destination: str, now: datetime.datetime) -> list[ColumnElement[bool]]:
+    return [
+        delivery.c.destination == destination,
+        delivery.c.state == DeliveryState.PENDING,
+        delivery.c.next_attempt_at <= now,
+    ]
+
+
 def _leave_sending(
     connection: Connection,
     identifier: int,
     film_id: int,
-    attempts: int,
     claimant: str,
     state: DeliveryState,
     now: datetime.datetime,
-    peer_status: int | None,
     reason: str,
+    changes: Mapping[str, Any],
 ) -> None:
     require_move(DELIVERY_MOVES, DeliveryState.SENDING, state)
-    wait = datetime.timedelta(
-        seconds=wait_seconds(attempts, identifier) if state == DeliveryState.PENDING else 0
-    )
     moved = connection.execute(
         update(delivery)
         .where(
@@ -244,15 +346,7 @@ def _leave_sending(
             delivery.c.state == DeliveryState.SENDING,
             delivery.c.claimed_by == claimant,
         )
-        .values(
-            state=state,
-            peer_status=peer_status,
-            reason=reason,
-            next_attempt_at=now + wait,
-            claimed_by=None,
-            claimed_until=None,
-            changed_at=now,
-        )
+        .values(state=state, reason=reason, claimed_by=None, claimed_until=None, changed_at=now, **changes)
     )
     if moved.rowcount != 1:
         raise LostClaim(f"delivery {identifier} is no longer SENDING by {claimant}; someone else moved it")

@@ -5,13 +5,15 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, select, update
+from sqlalchemy import Boolean, Connection, Engine, Row, bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from storage import deliveries
+from storage import deliveries, film_maps
+from storage.backfills import is_asked_for
 from storage.deliveries import NewDelivery
 from storage.events import record
-from storage.states import FILM_MOVES, FilmState, LostClaim, require_move
+from storage.film_maps import FilmMap
+from storage.states import FILM_MOVES, FilmState, IllegalMove, LostClaim, require_move
 from storage.tables import film
 
 
@@ -25,6 +27,9 @@ class ReceivedFilm:
         SHA-256 of the data set as received, without file meta, hexadecimal.
     spool_name : str
         Where the bytes are.
+    retrospective : bool
+        Whether it is known that a backfill asked the archive for it; of an instance that a backfill waits for
+        it is so anyway.
     """
 
     sop_instance_uid: str
@@ -39,6 +44,9 @@ class ReceivedFilm:
     calling_ae_title: str
     called_ae_title: str
     peer_address: str
+    manufacturer: str = ""
+    view_position: str = ""
+    retrospective: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,34 +61,68 @@ class Queued:
         False if the same bytes had been queued before: the caller's copy is not needed.
     conflict_with : int or None
         Job that holds the same SOP Instance UID with other bytes.
+    spool_name : str
+        Where the job looks for its bytes: the caller's copy, if it is new.
     """
 
     job: int
     is_new: bool
     conflict_with: int | None
+    spool_name: str
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
-    """A claimed film."""
+class ReadFilm:
+    """What `finish_all_read` is told of a film.
 
-    id: int
-    sop_instance_uid: str
-    digest: str
-    spool_name: str
-    attempts: int
+    Parameters
+    ----------
+    job : int
+    at : datetime.datetime
+    reading : dict
+        Its figures.
+    deliveries : sequence of NewDelivery
+    maps : FilmMap or None
+    """
+
+    job: int
+    at: datetime.datetime
+    reading: dict[str, Any]
+    deliveries: Sequence[NewDelivery]
+    maps: FilmMap | None = None
+
+
+# Job numbers follow the times of reception but for associations side by side and a clock set back a little.
+NUMBERING_SLACK = 1000
 
 
 class NoSuchJob(LookupError):
     """A job number that nobody was given."""
 
 
+# Built once: that takes SQLAlchemy longer than the statements take to be carried out.
+_SAME_UID = (
+    select(film.c.id, film.c.digest, film.c.spool_name)
+    .where(film.c.sop_instance_uid == bindparam("uid"))
+    .order_by(film.c.id)
+)
+_INSERT = (
+    film.insert()
+    .values(
+        retrospective=or_(
+            bindparam("is_known_retrospective", type_=Boolean),
+            is_asked_for(bindparam("asked_uid")),
+        )
+    )
+    .returning(film.c.id)
+)
+
+
 def enqueue(engine: Engine, received: ReceivedFilm, now: datetime.datetime) -> Queued:
     """Commit a job for a received film.
 
-    The same bytes again make no second job. The same SOP Instance UID with other bytes is a conflict:
-    kept as a job of its own, SKIPPED with the reason, so that the first result stands and an admin sees
-    both; requeued, it is read like any film and its results get UIDs of their own.
+    The same bytes again make no second job. The same SOP Instance UID with other bytes is a job of its own:
+    the reader tells a corrected header from another film.
     """
     try:
         return _insert(engine, received, now)
@@ -91,78 +133,61 @@ def enqueue(engine: Engine, received: ReceivedFilm, now: datetime.datetime) -> Q
 
 def _insert(engine: Engine, received: ReceivedFilm, now: datetime.datetime) -> Queued:
     with engine.begin() as connection:
-        same_uid = connection.execute(
-            select(film.c.id, film.c.digest)
-            .where(film.c.sop_instance_uid == received.sop_instance_uid)
-            .order_by(film.c.id)
-        ).all()
+        same_uid = connection.execute(_SAME_UID, {"uid": received.sop_instance_uid}).all()
         for row in same_uid:
             if row.digest == received.digest:
-                return Queued(row.id, False, None)
+                return Queued(row.id, False, None, row.spool_name)
         conflict_with = same_uid[0].id if same_uid else None
-        state = FilmState.SKIPPED if same_uid else FilmState.QUEUED
-        reason = (
-            f"CONFLICT: found other bytes under the SOP Instance UID of job {conflict_with}, "
-            "expected one film a UID; requeue to read this one too"
-            if same_uid
-            else ""
-        )
-        job = connection.execute(
-            film.insert()
-            .values(
-                **dataclasses.asdict(received),
-                conflict_with=conflict_with,
-                state=state,
-                reason=reason,
-                received_at=now,
-                changed_at=now,
-            )
-            .returning(film.c.id)
+        reason = f"other bytes under the SOP Instance UID of job {conflict_with}" if same_uid else ""
+        values = dataclasses.asdict(received)
+        values |= {
+            "is_known_retrospective": values.pop("retrospective"),
+            "asked_uid": received.sop_instance_uid,
+            "conflict_with": conflict_with,
+            "state": FilmState.QUEUED,
+            "reason": reason,
+            "received_at": now,
+            "changed_at": now,
+        }
+        job = connection.execute(_INSERT, values).scalar_one()
+        record(connection, job, None, FilmState.QUEUED, now, f"from {received.calling_ae_title}", reason)
+        return Queued(job, True, conflict_with, received.spool_name)
+
+
+def find(connection: Connection, sop_instance_uid: str, digest: str) -> Row[Any] | None:
+    """The row of the job for these bytes, if there is one."""
+    return connection.execute(
+        select(film).where(film.c.sop_instance_uid == sop_instance_uid, film.c.digest == digest)
+    ).one_or_none()
+
+
+def replace_file(engine: Engine, job: int, spool_name: str, now: datetime.datetime) -> None:
+    """Give a job whose file is gone the same bytes, come again; one that FAILED is queued again."""
+    with engine.begin() as connection:
+        state = connection.execute(
+            select(film.c.state).where(film.c.id == job).with_for_update()
         ).scalar_one()
-        record(connection, job, None, state, now, f"from {received.calling_ae_title}", reason)
-        return Queued(job, True, conflict_with)
+        values: dict[str, object] = {"spool_name": spool_name, "files_removed_at": None}
+        if state == FilmState.FAILED:
+            require_move(FILM_MOVES, state, FilmState.QUEUED)
+            values |= {"state": FilmState.QUEUED, "attempts": 0, "reason": "", "changed_at": now}
+            record(connection, job, state, FilmState.QUEUED, now, "receive", "came again, its file was gone")
+        connection.execute(update(film).where(film.c.id == job).values(**values))
 
 
-def claim(
-    engine: Engine, claimant: str, limit: int, now: datetime.datetime, until: datetime.datetime
-) -> list[Job]:
-    """Take up to `limit` queued films, oldest first, for `claimant` until `until`; counts an attempt each."""
+def fail_without_file(engine: Engine, job: int, spool_name: str, who: str, now: datetime.datetime) -> bool:
+    """QUEUED to FAILED, for a film whose file is gone; False if it has been moved or given another file."""
+    reason = "MISSING: found no file in the spool, expected the film; it is read if it is sent again"
+    require_move(FILM_MOVES, FilmState.QUEUED, FilmState.FAILED)
     with engine.begin() as connection:
-        ids = connection.scalars(
-            select(film.c.id)
-            .where(film.c.state == FilmState.QUEUED)
-            .order_by(film.c.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        ).all()
-        if not ids:
-            return []
-        rows = connection.execute(
+        moved = connection.execute(
             update(film)
-            .where(film.c.id.in_(ids), film.c.state == FilmState.QUEUED)
-            .values(
-                state=FilmState.READING,
-                attempts=film.c.attempts + 1,
-                claimed_by=claimant,
-                claimed_until=until,
-                changed_at=now,
-                reason="",
-            )
-            .returning(film.c.id, film.c.sop_instance_uid, film.c.digest, film.c.spool_name, film.c.attempts)
-        ).all()
-        for row in rows:
-            record(connection, row.id, FilmState.QUEUED, FilmState.READING, now, claimant, "")
-    return sorted((Job(*row) for row in rows), key=lambda job: job.id)
-
-
-def renew(engine: Engine, jobs: Sequence[int], claimant: str, until: datetime.datetime) -> None:
-    """Keep the claim on films still being read."""
-    with engine.begin() as connection:
-        connection.execute(
-            update(film)
-            .where(film.c.id.in_(jobs), film.c.state == FilmState.READING, film.c.claimed_by == claimant)
-            .values(claimed_until=until)
+            .where(film.c.id == job, film.c.state == FilmState.QUEUED, film.c.spool_name == spool_name)
+            .values(state=FilmState.FAILED, reason=reason, changed_at=now)
         )
+        if moved.rowcount:
+            record(connection, job, FilmState.QUEUED, FilmState.FAILED, now, who, reason)
+    return moved.rowcount == 1
 
 
 def finish_read(
@@ -172,8 +197,9 @@ def finish_read(
     now: datetime.datetime,
     reading: dict[str, Any],
     new_deliveries: Sequence[NewDelivery],
+    maps: FilmMap | None = None,
 ) -> None:
-    """READING to READ, with the reading's figures and a delivery for each result and destination.
+    """READING to READ, with the reading's figures and maps and a delivery for each result and destination.
 
     Raises
     ------
@@ -181,18 +207,43 @@ def finish_read(
         If the film is no longer ours; nothing is changed.
     """
     with engine.begin() as connection:
-        _leave_reading(
-            connection,
-            job,
-            claimant,
-            FilmState.READ,
-            now,
-            "",
-            message=reading["decision"],
-            decision=reading["decision"],
-            reading=reading,
-        )
-        deliveries.insert(connection, job, new_deliveries, now)
+        _finish_read(connection, claimant, ReadFilm(job, now, reading, new_deliveries, maps))
+
+
+def finish_all_read(engine: Engine, claimant: str, some: Sequence[ReadFilm]) -> dict[int, LostClaim]:
+    """As `finish_read`, several films in one transaction.
+
+    Returns
+    -------
+    dict of int to LostClaim
+        Jobs that are no longer the claimant's; of these nothing is changed.
+    """
+    lost = {}
+    with engine.begin() as connection:
+        for one in some:
+            try:
+                _finish_read(connection, claimant, one)
+            except LostClaim as error:
+                lost[one.job] = error
+    return lost
+
+
+def _finish_read(connection: Connection, claimant: str, one: ReadFilm) -> None:
+    said = one.reading["decision"]
+    _leave_reading(
+        connection,
+        one.job,
+        claimant,
+        FilmState.READ,
+        one.at,
+        "",
+        message=said,
+        decision=said,
+        reading=one.reading,
+    )
+    if one.maps is not None:
+        film_maps.put(connection, one.job, one.maps)
+    deliveries.insert(connection, one.job, one.deliveries, one.at)
 
 
 def finish(
@@ -214,6 +265,15 @@ def finish(
     with engine.begin() as connection:
         _leave_reading(connection, job, claimant, state, now, reason, message=reason)
         deliveries.insert(connection, job, new_deliveries, now)
+
+
+def put_back(engine: Engine, jobs: Sequence[int], claimant: str, now: datetime.datetime, reason: str) -> None:
+    """READING to QUEUED, the attempt not counted: the node's trouble, not the film's."""
+    with engine.begin() as connection:
+        for job in jobs:
+            _leave_reading(
+                connection, job, claimant, FilmState.QUEUED, now, reason, reason, attempts=film.c.attempts - 1
+            )
 
 
 def release_claims(
@@ -249,28 +309,50 @@ def release_claims(
     return moved
 
 
-def requeue(engine: Engine, job: int, who: str, now: datetime.datetime) -> None:
-    """SKIPPED or FAILED back to QUEUED, attempts counted anew.
+def requeue(engine: Engine, job: int, who: str, now: datetime.datetime, message: str = "requeued") -> None:
+    """READ, SKIPPED or FAILED back to QUEUED, attempts counted anew; `message` stands in the history.
+
+    A film that another had the SOP Instance UID of is then read as one of its own.
 
     Raises
     ------
     NoSuchJob
     IllegalMove
-        If it is not at such an end.
+        If it is not at an end, retention has taken its film, or its results were withdrawn.
     """
     with engine.begin() as connection:
-        state = connection.execute(
-            select(film.c.state).where(film.c.id == job).with_for_update()
-        ).scalar_one_or_none()
-        if state is None:
+        row = connection.execute(
+            select(film.c.state, film.c.files_removed_at, film.c.withdrawn_at)
+            .where(film.c.id == job)
+            .with_for_update()
+        ).one_or_none()
+        if row is None:
             raise NoSuchJob(f"no job {job}")
+        state = row.state
         require_move(FILM_MOVES, state, FilmState.QUEUED)
+        if row.files_removed_at is not None:
+            raise IllegalMove(
+                f"its files were removed at {row.files_removed_at:%Y-%m-%d %H:%M}, expected them"
+            )
+        if row.withdrawn_at is not None:
+            raise IllegalMove(
+                f"its results were withdrawn at {row.withdrawn_at:%Y-%m-%d %H:%M}, expected them in use"
+            )
         connection.execute(
             update(film)
             .where(film.c.id == job, film.c.state == state)
-            .values(state=FilmState.QUEUED, attempts=0, reason="", changed_at=now)
+            .values(state=FilmState.QUEUED, attempts=0, reason="", conflict_with=None, changed_at=now)
         )
-        record(connection, job, state, FilmState.QUEUED, now, who, "requeued")
+        record(connection, job, state, FilmState.QUEUED, now, who, message)
+
+
+def first_received_from(connection: Connection, at: datetime.datetime) -> int | None:
+    """Number of the first job whose film was received at a time or later.
+
+    The films of later numbers are those received since but for `NUMBERING_SLACK` of them.
+    """
+    query = select(film.c.id).where(film.c.received_at >= at).order_by(film.c.received_at).limit(1)
+    return connection.scalars(query).one_or_none()
 
 
 def get(connection: Connection, job: int) -> Row[Any]:
@@ -284,6 +366,13 @@ def get(connection: Connection, job: int) -> Row[Any]:
     if row is None:
         raise NoSuchJob(f"no job {job}")
     return row
+
+
+def neighbours(connection: Connection, job: int) -> tuple[int | None, int | None]:
+    """The jobs received right after and right before one."""
+    after = select(film.c.id).where(film.c.id > job).order_by(film.c.id).limit(1)
+    before = select(film.c.id).where(film.c.id < job).order_by(film.c.id.desc()).limit(1)
+    return connection.scalars(after).one_or_none(), connection.scalars(before).one_or_none()
 
 
 def _leave_reading(

@@ -1,7 +1,7 @@
-"""The life cycles of a film's job and of a delivery. Every other list of states is made from these."""
+"""The life cycles of a film's job and of a delivery, users' roles. Every other list is made from these."""
 
 from collections.abc import Collection, Mapping
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 
 class FilmState(StrEnum):
@@ -24,18 +24,54 @@ class DeliveryState(StrEnum):
     FAILED = "FAILED"
 
 
+class DestinationState(StrEnum):
+    """Whether a destination takes results: a circuit breaker's closed and open."""
+
+    UP = "UP"
+    DOWN = "DOWN"
+
+
+class Opinion(StrEnum):
+    """What a reader says of the leading possibility."""
+
+    AGREE = "AGREE"
+    DISAGREE = "DISAGREE"
+    UNSURE = "UNSURE"
+
+
+class Role(IntEnum):
+    """What a user of the console may do; each may do what those before it may."""
+
+    VIEWER = 1
+    READER = 2
+    ADMIN = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class RetrievalState(StrEnum):
+    """Where an instance that a backfill found in the archive is on its way here."""
+
+    FOUND = "FOUND"
+    ASKED = "ASKED"
+    ARRIVED = "ARRIVED"
+    KNOWN = "KNOWN"
+    FAILED = "FAILED"
+
+
 FILM_MOVES: dict[FilmState, frozenset[FilmState]] = {
-    FilmState.QUEUED: frozenset({FilmState.READING}),
+    FilmState.QUEUED: frozenset({FilmState.READING, FilmState.FAILED}),
     FilmState.READING: frozenset({FilmState.READ, FilmState.SKIPPED, FilmState.FAILED, FilmState.QUEUED}),
-    FilmState.READ: frozenset(),
+    FilmState.READ: frozenset({FilmState.QUEUED}),
     FilmState.SKIPPED: frozenset({FilmState.QUEUED}),
     FilmState.FAILED: frozenset({FilmState.QUEUED}),
 }
 
 DELIVERY_MOVES: dict[DeliveryState, frozenset[DeliveryState]] = {
-    DeliveryState.PENDING: frozenset({DeliveryState.SENDING}),
+    DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.FAILED}),
     DeliveryState.SENDING: frozenset({DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.PENDING}),
-    DeliveryState.SENT: frozenset({DeliveryState.COMMITTED, DeliveryState.PENDING}),
+    DeliveryState.SENT: frozenset({DeliveryState.COMMITTED, DeliveryState.PENDING, DeliveryState.FAILED}),
     DeliveryState.COMMITTED: frozenset(),
     DeliveryState.FAILED: frozenset({DeliveryState.PENDING}),
 }

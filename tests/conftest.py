@@ -5,6 +5,7 @@ import datetime
 import numpy as np
 import pytest
 import servers
+from browser import browser, page  # noqa: F401 - fixtures
 from node import Node, Pacs
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
@@ -15,6 +16,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     generate_uid,
 )
+from pynetdicom.transport import AssociationSocket
 
 from model.pixels import display_picture
 from storage import database
@@ -24,6 +26,25 @@ NOW = datetime.datetime(2026, 11, 25, 1, 20, 7, tzinfo=datetime.timezone(datetim
 
 # Lines that a test module wants at the end of the run's output.
 REPORT = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def neighbours_close_what_is_reset():
+    """Servers that stand for other nodes close connections that ours resets, as those do.
+
+    pynetdicom leaves them to the garbage collector, whose warning fails whatever test runs then.
+    """
+    shut_down = AssociationSocket._shutdown_socket
+
+    def shut_down_and_close(self):
+        connection = self.socket
+        shut_down(self)
+        if connection is not None and self.assoc.is_acceptor:
+            connection.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AssociationSocket, "_shutdown_socket", shut_down_and_close)
+        yield
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -192,7 +213,7 @@ def engine(request, tmp_path):
 @pytest.fixture
 def spool(tmp_path):
     """An empty spool without a free-space floor."""
-    return Spool(tmp_path / "spool", floor_bytes=0)
+    return Spool(tmp_path / "spool")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,6 +15,16 @@ def require(program: str, package: str) -> str:
     if found is None:
         missing(f"{program} is not installed (Debian package {package})")
     return found
+
+
+def clock_off_by(offset: str) -> list[str]:
+    """What stands before a command so that its clock is wrong, by ``+20m`` as faketime(1) has it."""
+    # The program itself ends at a signal and leaves the command running.
+    program = require("faketime", "faketime")
+    library = subprocess.run(
+        [program, "-f", "+1s", "printenv", "LD_PRELOAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    return ["env", f"LD_PRELOAD={library}", f"FAKETIME={offset}"]
 
 
 def missing(message: str) -> NoReturn:

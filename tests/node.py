@@ -12,6 +12,7 @@ import servers
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID
 from pynetdicom import AE, StoragePresentationContexts, evt
+from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification
 from sqlalchemy import select
 
@@ -26,8 +27,9 @@ class Node:
     ----------
     folder : Path
         Empty folder.
-    destinations : dict of str to int
-        Name (also the AE title, in capitals) and port on loopback.
+    destinations : dict of str to int or dict
+        Name and, of a PACS on loopback, its port (the name in capitals is its AE title); of another kind of
+        destination, the keys of its table.
     database_url : str, optional
         SQLite in `folder` if absent.
     tables : dict, optional
@@ -37,29 +39,45 @@ class Node:
     def __init__(
         self,
         folder: Path,
-        destinations: dict[str, int] | None = None,
+        destinations: dict[str, int | dict[str, object]] | None = None,
         database_url: str | None = None,
         tables: dict[str, dict[str, object]] | None = None,
     ) -> None:
         self.folder = folder
-        self.port = servers.free_port()
+        self.port, self.console_port = servers.free_port(), servers.free_port()
         self.url = database_url or f"sqlite:///{folder / 'firstread.db'}"
         self.log = folder / "node.log"
         self.config = folder / "firstread.toml"
+        self.configure(destinations, tables)
+        self.engine = database.open_engine(self.url)
+
+    def configure(
+        self,
+        destinations: dict[str, int | dict[str, object]] | None = None,
+        tables: dict[str, dict[str, object]] | None = None,
+    ) -> None:
+        """Write the config file, anew."""
         settings: dict[str, dict[str, object]] = {
             "node": {"host": "127.0.0.1", "port": self.port},
-            "storage": {"database": self.url, "spool": str(folder / "spool"), "floor_mib": 0},
+            "console": {"port": self.console_port},
+            "audit": {"folder": str(self.folder / "audit")},
+            "storage": {
+                "database": self.url,
+                "spool": str(self.folder / "spool"),
+                "floor_mib": 0,
+                "watermark_percent": 100.0,
+            },
         }
         for table, keys in (tables or {}).items():
             settings.setdefault(table, {}).update(keys)
         lines = []
         for table, keys in settings.items():
             lines += [f"[{table}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
-        for name, port in (destinations or {}).items():
-            lines += ["[[destination]]", f'name = "{name}"', f'ae_title = "{name.upper()}"']
-            lines += ['host = "127.0.0.1"', f"port = {port}"]
+        for name, to in (destinations or {}).items():
+            pacs = {"ae_title": name.upper(), "host": "127.0.0.1", "port": to}
+            keys = {"name": name} | (to if isinstance(to, dict) else pacs)
+            lines += ["[[destination]]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items())]
         self.config.write_text("\n".join(lines), encoding="utf-8")
-        self.engine = database.open_engine(self.url)
 
     def migrate(self) -> None:
         """Make the schema, for tests that fill the database before any process runs."""
@@ -80,8 +98,8 @@ class Node:
         with self.log.open("ab") as log:
             processes = [subprocess.Popen(self.command(role), stderr=log) for role in roles]
             try:
-                ready = {"receive", "read", "send"} if roles == ("run",) else set(roles)
-                servers.wait_until(lambda: self._are_ready(processes, ready), 60, f"{roles} ready")
+                ready = {"receive", "read", "send", "console"} if roles == ("run",) else set(roles)
+                servers.wait_until(lambda: self._are_ready(processes, ready), 240, f"{roles} ready")
                 yield processes
             finally:
                 for process in processes:
@@ -147,24 +165,33 @@ class Pacs:
     ``answer`` may be replaced: it is given the request's data set and returns a status.
     """
 
-    def __init__(self, contexts: list | None = None, ae_title: str = "PACS", port: int = 0) -> None:
+    def __init__(
+        self, contexts: list | None = None, ae_title: str = "PACS", port: int = 0, host: str = "127.0.0.1"
+    ) -> None:
         self.received: list[FileDataset] = []
         self.raw: list[bytes] = []
-        self.associations = 0
+        self.associations = self.releases = 0
         self.answer: Callable[[Dataset], int | Dataset] = lambda ds: 0x0000
         self._lock = threading.Lock()
         ae = AE(ae_title=ae_title)
         ae.supported_contexts = contexts or StoragePresentationContexts
         ae.add_supported_context(Verification)
         self._server = ae.start_server(
-            ("127.0.0.1", port),
+            (host, port),
             block=False,
-            evt_handlers=[(evt.EVT_C_STORE, self._store), (evt.EVT_ESTABLISHED, self._count)],
+            evt_handlers=[
+                (evt.EVT_C_STORE, self._store),
+                (evt.EVT_ESTABLISHED, self._count),
+                (evt.EVT_RELEASED, self._count_release),
+            ],
         )
         self.port = self._server.socket.getsockname()[1]
 
     def _count(self, _event: evt.Event) -> None:
         self.associations += 1
+
+    def _count_release(self, _event: evt.Event) -> None:
+        self.releases += 1
 
     def _store(self, event: evt.Event) -> int | Dataset:
         ds = event.dataset
@@ -180,9 +207,19 @@ class Pacs:
         """What was kept of one SOP class."""
         return [ds for ds in self.received if ds.SOPClassUID == sop_class]
 
+    @property
+    def active_associations(self) -> list[Association]:
+        """What is open now."""
+        return self._server.active_associations
+
+    def release_all(self) -> None:
+        """End each association by a request of ours, and wait for the answer."""
+        for assoc in self.active_associations:
+            assoc.release()
+
     def abort_all(self) -> None:
         """Hang up on everybody."""
-        for assoc in self._server.active_associations:
+        for assoc in self.active_associations:
             assoc.abort(block=False)
 
     def close(self) -> None:

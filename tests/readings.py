@@ -3,12 +3,17 @@
 import numpy as np
 
 from model.activation import Inside
-from model.findings import STEP1_LABELS, STEP2_LABELS, ModelVersion, Reading, StepScores, decide
+from model.findings import ModelVersion, Reading, StepScores, decide
 from model.lungs import lungs_of
+from model.weights import VERSIONS, read_cascade, read_recipe
 
+_SHIPPED = VERSIONS / "gao-2020"
+CASCADE = read_cascade(_SHIPPED, read_recipe(_SHIPPED))
+STEP1_LABELS, STEP2_LABELS = CASCADE.labels(1), CASCADE.labels(2)
 MODEL = ModelVersion(
-    "example-1", "0.0.0", "lungs-0 0.0.0", "0123456789ab" + "0" * 52, "class activation mapping", (8, 8)
-)
+    "example-1", "0.0.0", "lungs-0 0.0.0", "0123456789ab" + "0" * 52, "class activation mapping", (8, 8),
+    CASCADE,
+)  # fmt: skip
 
 MOSTLY_INSIDE = Inside(0.3, 0.62)
 
@@ -38,7 +43,7 @@ def make_reading(
     first = StepScores(STEP1_LABELS, step1, 0.6)
     second = StepScores(STEP2_LABELS, step2, 0.6) if step2 else None
     plain = decide(first, second)
-    step, label = (2, plain.value) if plain in STEP2_LABELS else (1, first.leading)
+    step, label = (2, str(plain)) if plain in STEP2_LABELS else (1, first.leading)
     decision = decide(
         first,
         second,

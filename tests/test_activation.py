@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from readings import blob, two_lungs
 
-from model.activation import is_empty, main_region, share_inside, spread
+from model.activation import Region, is_empty, main_place, share_inside, spread
 from model.lungs import lungs_of
 
 LUNGS = lungs_of(two_lungs())
@@ -78,6 +78,10 @@ def test_activation_that_is_not_coloured_does_not_count():
 def test_the_share_is_that_of_the_sums():
     inside = share_inside(np.ones((8, 8), np.float32), LUNGS)
     assert inside.both == pytest.approx(LUNGS.any(axis=-1).mean())
+
+
+def main_region(activation: np.ndarray, lungs: np.ndarray, rows: int, columns: int) -> Region:
+    return main_place(activation, lungs).outlined(rows, columns)
 
 
 @pytest.mark.parametrize(("column", "side"), [(28, "right"), (68, "left")])

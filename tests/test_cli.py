@@ -1,30 +1,36 @@
 """The command firstread as an admin meets it: answers on stdout, logs on stderr, exit status 0, 1 or 2."""
 
+import argparse
 import contextlib
 import datetime
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
+import foreign
 import pytest
 import servers
 from node import Node
 from sqlalchemy import text
 
+from daemon import cli, config
 from daemon.config import Config
 from model.weights import VERSIONS, available, open_version
-from storage import database, deliveries, films
+from storage import claims, database, deliveries, destinations, films
 from storage.deliveries import NewDelivery
 from storage.films import ReceivedFilm
 from storage.states import DeliveryState, FilmState
 
 REPOSITORY = Path(__file__).parents[1]
 NOW = datetime.datetime(2026, 11, 25, 0, 0, tzinfo=datetime.UTC)
-LONG_RUNNING = ("run", "receive", "read", "send")
+LONG_RUNNING = ("run", "receive", "read", "send", "console")
 
 
 @pytest.fixture
@@ -33,7 +39,7 @@ def jobs(node) -> Node:
     database.migrate(node.engine)
     for number in range(1, 5):
         enqueue(node, number)
-    films.claim(node.engine, "read@host:1", 3, NOW, NOW)
+    claims.claim(node.engine, "read@host:1", 3, NOW, NOW)
     new = [NewDelivery(kind, "pacs", "1.2", f"2.25.{kind}", "results/bb/x.dcm") for kind in ("SC", "SR")]
     films.finish_read(node.engine, 1, "read@host:1", NOW, {"decision": "normal"}, new)
     films.finish(node.engine, 2, "read@host:1", FilmState.SKIPPED, NOW, "OUT_OF_SCOPE: found LATERAL")
@@ -44,7 +50,7 @@ def jobs(node) -> Node:
         (0x0000, 0xA900),
         strict=True,
     ):
-        deliveries.finish(node.engine, one, "send@host:2", state, NOW, status, "")
+        deliveries.finish(node.engine, "send@host:2", [deliveries.Finished(one, state, NOW, status, "")])
     return node
 
 
@@ -120,6 +126,19 @@ def test_tail_that_follows_tells_a_new_event_when_it_comes(jobs):
         assert process.stderr.read() == ""
 
 
+def test_tail_that_follows_tells_when_a_destination_takes_nothing_and_when_it_is_back(jobs):
+    with following(jobs, "--state", "QUEUED") as process:
+        for _ in range(4):
+            process.stdout.readline()
+        destinations.went_down(jobs.engine, "pacs", "send@host:2", NOW, "no association")
+        line = process.stdout.readline()
+        assert line.startswith("destination pacs takes nothing since ") and line.endswith(
+            ": no association\n"
+        )
+        destinations.answered(jobs.engine, "pacs", NOW, True)
+        assert process.stdout.readline() == "destination pacs is back\n"
+
+
 def test_tail_ends_quietly_when_its_reader_has_enough(jobs):
     with following(jobs) as process:
         process.stdout.readline()
@@ -151,7 +170,7 @@ def test_requeue_does_the_others_when_one_job_cannot_be_put_back(jobs):
     done = jobs.firstread("requeue", "4", "99", "2")
     assert (done.returncode, done.stdout) == (1, "job 2: queued again\n")
     assert done.stderr.splitlines() == [
-        "job 4: not requeued: QUEUED to QUEUED, expected from QUEUED: READING",
+        "job 4: not requeued: QUEUED to QUEUED, expected from QUEUED: FAILED, READING",
         "job 99: not requeued: no job 99",
     ]
 
@@ -183,13 +202,23 @@ def test_look_into_a_database_without_tables_is_a_problem(node):
     assert "found schema none, expected 0" in complaint(node, "tail")
 
 
-@pytest.mark.parametrize("verb", [*LONG_RUNNING, "tail"])
+@pytest.mark.parametrize("verb", [*LONG_RUNNING, "tail", "migrate"])
 def test_database_of_a_newer_release_is_left_alone(verb, jobs):
     with jobs.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    assert complaint(jobs, verb).startswith("database has schema 9999, this release knows 0001")
+    newest = database.newest_revision()
+    assert complaint(jobs, verb).startswith(f"database has schema 9999, newer than {newest} of this release")
     assert not servers.accepts(jobs.port)
     assert not (jobs.folder / "spool").exists()
+
+
+def test_migrate_says_from_which_schema_to_which(node):
+    newest = database.newest_revision()
+    said = [node.firstread("migrate").stdout for _ in range(2)]
+    assert said == [
+        f"database {node.url}: from schema none to {newest}\n",
+        f"database {node.url}: at schema {newest} already\n",
+    ]
 
 
 @pytest.mark.parametrize("verb", LONG_RUNNING)
@@ -227,7 +256,10 @@ def test_password_file_that_is_not_there_is_named(verb, tmp_path):
 def test_model_version_that_is_not_there_ends_the_command_before_anything_started(verb, tmp_path):
     node = Node(tmp_path, tables={"model": {"version": "absent"}})
     known = ", ".join(available())
-    assert complaint(node, verb) == f"found no model version 'absent', expected one of {known}"
+    assert (
+        complaint(node, verb)
+        == f"found no model version 'absent', expected one of {known}, or a folder's path"
+    )
     assert not servers.accepts(node.port)
 
 
@@ -238,9 +270,9 @@ def spoilt(node, tmp_path):
     shutil.copytree(REPOSITORY / "model", copy / "model", ignore=shutil.ignore_patterns("__pycache__"))
     environment = os.environ | {"PYTHONPATH": f"{copy}{os.pathsep}{REPOSITORY}"}
 
-    def run(verb: str) -> subprocess.CompletedProcess[str]:
+    def run(*verb: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            node.command(verb), cwd=copy, env=environment, capture_output=True, text=True, check=False
+            node.command(*verb), cwd=copy, env=environment, capture_output=True, text=True, check=False
         )
 
     run.weights = (
@@ -264,6 +296,21 @@ def test_weights_that_are_missing_or_not_the_right_ones_end_the_command_with_one
     assert not servers.accepts(node.port)
 
 
+def test_promote_refuses_weights_that_are_not_the_right_ones_and_list_names_them(spoilt, node):
+    before = node.config.read_bytes()
+    with spoilt.weights.open("ab") as file:
+        file.write(b"\0")
+    node.config.write_bytes(before + b'\n[model]\nversion = "gao-2020"\n')
+    done = spoilt("models", "promote", Config().model.version)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"firstread: {spoilt.weights}: found SHA-256")
+    assert node.config.read_bytes() == before + b'\n[model]\nversion = "gao-2020"\n'
+    listed = spoilt("models", "list", "--json")
+    problems = {row["name"]: row["problem"] for row in json.loads(listed.stdout)}
+    assert (listed.returncode, problems.pop(Config().model.version)[:20]) == (1, str(spoilt.weights)[:20])
+    assert set(problems.values()) == {""}
+
+
 def test_check_before_the_first_start_is_well_and_makes_nothing(node):
     done = node.firstread("check")
     assert (done.returncode, [line for line in done.stdout.splitlines() if not line.startswith("ok ")]) == (
@@ -272,7 +319,9 @@ def test_check_before_the_first_start_is_well_and_makes_nothing(node):
     )
     assert [path.name for path in node.folder.iterdir()] == ["firstread.toml"]
     assert [line.split(":")[0].split(maxsplit=1)[1] for line in done.stdout.splitlines()] == [
-        "config", "packages", "decoders", "database", "spool", "weights", "processes", "destination pacs",
+        "config", "packages", "decoders", "database", "spool", "weights", "processes", "scores", "console",
+        "audit trail",
+        "destination pacs",
     ]  # fmt: skip
 
 
@@ -312,4 +361,154 @@ def test_tail_loads_neither_tensorflow_nor_anything_of_dicom():
     )  # fmt: skip
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert {"storage", "sqlalchemy"} <= loaded
-    assert not loaded & {"tensorflow", "keras", "numpy", "pydicom", "pynetdicom", "highdicom", "alembic"}
+    heavy = {"tensorflow", "keras", "numpy", "pydicom", "pynetdicom", "highdicom", "alembic", "rich", "shtab"}
+    assert not loaded & heavy
+
+
+def verbs(parser: argparse.ArgumentParser, name: str = "") -> dict[str, argparse.ArgumentParser]:
+    """Every verb, also of a verb, and its parser."""
+    found = {name: parser} if name else {}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb, inner in action.choices.items():
+                found |= verbs(inner, f"{name} {verb}".strip())
+    return found
+
+
+def test_there_are_verbs_within_verbs():
+    assert {"tail", "models", "models promote", "config show"} <= set(verbs(cli._parser()))
+
+
+@pytest.mark.parametrize("verb", verbs(cli._parser()))
+def test_help_of_every_verb_ends_with_an_example_that_is_right_usage(verb):
+    parser = cli._parser()
+    example = verbs(parser)[verb].format_help().splitlines()[-1]
+    words = shlex.split(example.removeprefix("example: "))
+    assert example.startswith("example: firstread ") and verb in " ".join(words)
+    if ">" in words:
+        words = words[: words.index(">")]
+    assert parser.parse_args(words[1:]).run is verbs(parser)[verb].get_default("run")
+
+
+def test_bash_completes_verbs_and_options(tmp_path):
+    bash = foreign.require("bash", "bash")
+    script = tmp_path / "completion"
+    script.write_text(cli_answer("completion", "bash"), encoding="utf-8")
+
+    def completed(*words: str) -> set[str]:
+        asked = f"COMP_WORDS=({shlex.join(words)}); COMP_CWORD={len(words) - 1}"
+        last = shlex.quote(words[-1])
+        ask = f"source {script}; {asked}; _shtab_firstread firstread {last}; echo ${{COMPREPLY[@]}}"
+        done = subprocess.run(
+            [bash, "-c", ask],
+            capture_output=True, text=True, check=True, cwd=tmp_path,
+        )  # fmt: skip
+        return set(done.stdout.split())
+
+    assert completed("firstread", "re") >= {"receive", "read", "requeue", "restore"}
+    assert completed("firstread", "models", "") >= {"list", "promote", "compare"}
+    assert completed("firstread", "tail", "--state", "FA") == {"FAILED"}
+    assert completed("firstread", "classify", "compl") == {"completion"}  # a file
+
+
+def test_zsh_gets_a_completion_for_the_command():
+    assert cli_answer("completion", "zsh").startswith("#compdef firstread")
+
+
+def cli_answer(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "daemon.cli", *arguments], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_config_show_is_every_option_in_force_and_marks_those_not_at_their_default(node):
+    text = node.firstread("config", "show").stdout
+    tables = tomllib.loads(text)
+    shown = config.parse(tables, "shown")
+    assert shown == config.load(node.config)
+    assert [*tables] == [*dict.fromkeys(tables)] == ["node", "tls", "storage", "model", "scope", "results",
+                                                    "retention", "console", "oidc", "audit", "triage",
+                                                    "monitoring", "study", "destination"]  # fmt: skip
+    marked = [line.partition(" = ")[0] for line in text.splitlines() if "  # default: " in line]
+    assert marked == ["host", "port", "database", "spool", "floor_mib", "watermark_percent", "port", "folder"]
+    assert "port = 11112" not in text and "  # default: 11112" in text
+
+
+def test_config_show_in_json_has_value_and_default(node):
+    shown = json.loads(node.firstread("config", "show", "--json").stdout)
+    assert shown["node"]["port"] == {"value": node.port, "default": 11112}
+    assert shown["model"]["shadow"] == {"value": "", "default": ""}
+    assert shown["destination"][0]["name"] == {"value": "pacs"}
+    assert shown["destination"][0]["give_up_hours"] == {"value": 72.0, "default": 72.0}
+
+
+def test_config_show_tells_no_secret(tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret\n", encoding="utf-8")
+    web = {"kind": "webhook", "url": "https://h/x", "secret_file": str(secret)}
+    node = Node(tmp_path, {"program": web}, database_url="postgresql+psycopg://firstread:s3cret@h/firstread")
+    for more in ([], ["--json"]):
+        said = node.firstread("config", "show", *more).stdout
+        assert str(secret) in said and "firstread:***@h/firstread" in said
+        assert "s3cret" not in said
+
+
+def test_doctor_tells_what_check_tells_and_what_to_do_about_each_problem(spoilt, tmp_path):
+    gone = servers.free_port()
+    node = Node(tmp_path, {"gone": gone}, tables={"storage": {"floor_mib": 1 << 40}})
+    database.migrate(node.engine)
+    (tmp_path / "spool").mkdir()
+    spoilt.weights.unlink()
+    checked, done = spoilt("check"), spoilt("doctor")
+    lines = done.stdout.splitlines()
+    assert done.returncode == checked.returncode == 1
+    findings = [line.split(":")[0] for line in lines if line.startswith(("ok ", "PROBLEM "))]
+    assert findings == [line.split(":")[0] for line in checked.stdout.splitlines()]
+    problems = [number for number, line in enumerate(lines) if line.startswith("PROBLEM ")]
+    assert [lines[number].split(":")[0] for number in problems] == [
+        "PROBLEM spool", "PROBLEM weights", "PROBLEM destination gone",
+    ]  # fmt: skip
+    for number in problems:
+        assert re.match(r" {8}\w.*:$", lines[number + 1]) and re.match(r" {12}\w", lines[number + 2])
+    assert f"            df -h {tmp_path / 'spool'}" in lines
+    assert "            firstread models list" in lines
+    assert f"            echoscu -v -aet 'FIRSTREAD' -aec 'GONE' 127.0.0.1 {gone}" in lines
+    assert lines[-1] == "problems: 3"
+    node.engine.dispose()
+
+
+def test_doctor_of_a_node_that_is_well_has_nothing_to_do(node):
+    done = node.firstread("doctor")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "nothing to do")
+
+
+def test_doctor_tells_what_to_do_about_faults_of_the_config(node):
+    node.config.write_text("[node]\nport = 0\nhots = 1\n")
+    done = node.firstread("doctor")
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1
+    assert [line.split(": ")[:1] for line in lines[:2]] == [["PROBLEM config"]] * 2
+    assert lines[3:] == [f"            sudoedit {node.config}", "", "problems: 2"]
+
+
+def test_doctor_names_the_cure_for_a_database_by_what_is_wrong_with_it(tmp_path):
+    password = tmp_path / "password"
+    password.write_text("s3cret\n", encoding="utf-8")
+    node = Node(
+        tmp_path,
+        database_url=f"postgresql+psycopg://firstread@/firstread?host={tmp_path}",
+        tables={"storage": {"database_password_file": str(password)}},
+    )
+    said = node.firstread("doctor").stdout
+    assert "            systemctl status postgresql\n" in said
+    assert f"psql 'postgresql://firstread@/firstread?host={tmp_path}'" in said.replace("%2F", "/")
+    assert "s3cret" not in said
+    node = Node(tmp_path)
+    node.migrate()
+    with node.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    said = node.firstread("doctor").stdout
+    assert "install the release that migrated it" in said and "systemctl status postgresql" not in said
+    node.engine.dispose()

@@ -1,13 +1,19 @@
 """Pixel Data that cannot be had is named, before anything large is allocated."""
 
+import io
+
+import damaged
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate, generate_fragments
-from pydicom.uid import JPEG2000, MPEG2MPML, JPEGBaseline8Bit, RLELossless
+from pydicom.uid import JPEG2000, MPEG2MPML, ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
 
 from model.decode import UnreadableFilm, codestream_matrix, stored_values
+from model.reader import prepare
 
 END = b"\xff\xd9"
 
@@ -101,3 +107,29 @@ def test_fragments_cut_short_are_unreadable():
     ds = dcmread(get_testdata_file("RG1_J2KI.dcm", download=False, read=False))
     ds.PixelData = ds.PixelData[:40]
     assert "found" in reason(ds)
+
+
+@pytest.fixture(scope="module", params=damaged.SYNTAXES, ids=lambda syntax: syntax.name)
+def whole(request):
+    return damaged.small_film(request.param)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
+def test_pixel_data_of_an_unknown_value_representation_are_unreadable(syntax):
+    data = damaged.small_film(syntax)
+    place = data.index(b"\xe0\x7f\x10\x00") + 4
+    with pytest.raises(UnreadableFilm, match="found"):
+        prepare(io.BytesIO(data[:place] + b"O\x00" + data[place + 2 :]), damaged.RULES, damaged.SIZES)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    changes=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8)), max_size=4),
+    cut=st.floats(0, 1),
+)
+def test_a_damaged_film_is_read_or_refused_and_nothing_else_happens(whole, tmp_path_factory, changes, cut):
+    data = bytearray(whole if cut > 0.5 else whole[: int(2 * cut * len(whole))])
+    for place, new in changes:
+        start = int(place * len(data))
+        data[start : start + len(new)] = new
+    damaged.read_film(bytes(data), tmp_path_factory.getbasetemp() / "damaged.dcm")

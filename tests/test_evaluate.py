@@ -67,6 +67,25 @@ def test_folds_and_sources_choose_the_films(collection):
         read_films(manifest, [3])
 
 
+def test_a_manifest_says_who_the_patient_is_as_far_as_it_says_so(tmp_path):
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(
+        "file,label,group_id,age,sex,bmi,ethnicity,view,manufacturer,position\n"
+        "a,normal,1,0.25,F,30.5,Māori, PA ,ACME,lying\n"
+        "b,normal,2,early 40s,,,,,,\n"
+        "c,normal,3,nan,M,-1,9,AP\n",
+        encoding="utf-8",
+    )
+    one, two, three = read_films(manifest)
+    assert (one.age, one.age_group, one.sex, one.bmi) == (0.25, "paediatric", "F", 30.5)
+    assert (one.ethnicity, one.view, one.manufacturer, one.position) == ("Māori", "PA", "ACME", "lying")
+    assert (two.age, two.age_group, two.sex, two.bmi, two.ethnicity) == (None, "unknown", "", None, "")
+    assert (three.age, three.bmi, three.view, three.manufacturer) == (None, None, "AP", "")
+    manifest.write_text("file,label,group_id,age,age_group\na,normal,1,1-5 y,paediatric\n", encoding="utf-8")
+    (stated,) = read_films(manifest)
+    assert (stated.age, stated.age_group) == (None, "paediatric")
+
+
 def test_the_figures_come_as_one_json_object(collection, capsys):
     assert evaluate(collection, "--json") == 0
     found = json.loads(capsys.readouterr().out)
@@ -78,6 +97,8 @@ def test_the_figures_come_as_one_json_object(collection, capsys):
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "per_class", "calibration", "outside_lungs"):
         assert name in found
         assert name in found["ci95"]
+    assert found["study"]["questions"]["classes"]["confusion"] == found["confusion"]
+    assert found["study"]["questions"]["classes"]["accuracy"]["value"] == found["accuracy"]
 
 
 def test_the_figures_come_as_a_table(collection, capsys):

@@ -206,6 +206,7 @@ np.savez(keep / "weights", *network.get_weights())
 """
 
 
+@pytest.mark.timeout(900)  # three trainings
 def test_a_run_broken_off_between_cycles_gives_the_weights_of_a_whole_one(tmp_path):
     assert [cycle["frozen_blocks"] for cycle in RECIPE["training"]["cycles"][-2:]] == [5, 0]
     make_collection(tmp_path)

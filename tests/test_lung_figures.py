@@ -179,6 +179,6 @@ def test_the_figures_that_ship_with_the_lung_network_are_its_own_and_meet_the_ba
 def test_the_lung_network_is_judged_by_its_own_films_only(tmp_path, capsys):
     films = ["--manifest", str(tmp_path / "films.csv"), "--root", str(tmp_path)]
     assert main(["evaluate", "--lungs", "--folds", "8", *films]) == 2
-    assert "no --card, --folds or --sources" in capsys.readouterr().err
+    assert "no --card, --report, --folds or --sources" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["evaluate", "--lungs", "--model", "gao-2020", *films])

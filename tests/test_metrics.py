@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+from readings import CASCADE, STEP1_LABELS, STEP2_LABELS
 from sklearn.metrics import roc_auc_score
 
 from model.evaluation import bootstrap, metrics
-from model.evaluation.answers import CLASSES, Judged, four_classes
+from model.evaluation.answers import CLASSES, Judged, forced_scores
 from model.evaluation.evaluate import figures, report
 from model.evaluation.films import JudgedFilm
 from model.evaluation.redrawn import redrawn
-from model.findings import STEP1_LABELS, STEP2_LABELS, Decision, StepScores, decide
+from model.findings import Decision, Indeterminate, StepScores, decide
 
 
 def judged(truth: list[str], step1: list, step2: list | None = None, **parts: list[str]) -> Judged:
@@ -26,7 +27,7 @@ def judged(truth: list[str], step1: list, step2: list | None = None, **parts: li
     places = np.array([CLASSES.index(label) for label in truth])
     none = np.zeros((len(truth), 2))
     inside = np.where(step1[:, 0] < 0.5, np.linspace(0.1, 1, len(truth)), np.nan)
-    return Judged(films, places, none, none, step1, step2, none, decisions, inside, (), 1.0)
+    return Judged(films, places, none, none, step1, step2, none, decisions, inside, (), 1.0, CASCADE)
 
 
 # Said: normal, normal, COVID-19 (wrong, and below the threshold), COVID-19, bacterial, normal (wrong).
@@ -48,20 +49,20 @@ def random_films(n: int = 200) -> Judged:
 
 
 def test_the_forced_answer_is_made_from_what_each_step_can_tell():
-    found = four_classes(np.array([[0.3, 0.1, 0.6]]), np.array([[0.5, 0.4, 0.1]]))
+    found = forced_scores(np.array([[0.3, 0.1, 0.6]]), np.array([[0.5, 0.4, 0.1]]), CASCADE)
     # Odds for viral: 1.5 of step 1, 1 of step 2.
     viral = 1.5**0.5 / (1 + 1.5**0.5)
     assert found[0] == pytest.approx(
         [(1 - viral) * 0.75, (1 - viral) * 0.25, viral * 0.2, viral * 0.8], abs=1e-6
     )
-    nothing = four_classes(np.array([[0.0, 0.0, 1.0]]), np.array([[1.0, 0.0, 0.0]]))
+    nothing = forced_scores(np.array([[0.0, 0.0, 1.0]]), np.array([[1.0, 0.0, 0.0]]), CASCADE)
     assert nothing[0] == pytest.approx([0.25] * 4)
 
 
 def test_steps_that_agree_give_what_they_say():
     classes = np.array([[0.3, 0.2, 0.1, 0.4]])
     step1, step2 = np.array([[0.3, 0.2, 0.5]]), np.array([[0.5, 0.4, 0.1]])
-    assert four_classes(step1, step2) == pytest.approx(classes, abs=1e-6)
+    assert forced_scores(step1, step2, CASCADE) == pytest.approx(classes, abs=1e-6)
 
 
 def test_the_figures_are_those_worked_by_hand():
@@ -167,7 +168,7 @@ def test_a_film_that_was_refused_is_counted_and_judged_no_further():
 
 def test_the_share_inside_the_lungs_is_of_the_films_that_point_at_a_place():
     decisions = HAND.decisions.copy()
-    decisions[2] = Decision.OUTSIDE_LUNGS
+    decisions[2] = Decision(Indeterminate.OUTSIDE_LUNGS)
     inside = np.array([np.nan, np.nan, 0.2, 0.9, 0.6, np.nan])
     found = figures(Judged(**(vars(HAND) | {"inside": inside, "decisions": decisions})))
     assert (found["outside_lungs"], found["inside_lungs"]) == (0.1667, 0.6)

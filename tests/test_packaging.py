@@ -16,8 +16,28 @@ import foreign
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-# What only train and evaluate import may use the extra `train`.
-LEARNING = ("model/training/", "model/evaluation/", "model/calibration.py")
+# What may use an extra, for it is imported by nothing that does without; of each what it brings counts.
+OPTIONAL = {
+    ("model/training/", "model/evaluation/", "model/calibration.py"): ("train",),
+    tuple(
+        f"model/study/{name}"
+        for name in (
+            "accuracy.py",
+            "comparison.py",
+            "covariates.py",
+            "curves.py",
+            "delong.py",
+            "equity.py",
+            "intervals.py",
+            "logistic.py",
+            "questions.py",
+            "rates.py",
+            "report",
+        )
+    ): ("study", "train"),
+    ("storage/object_store.py",): ("s3",),
+    ("daemon/archive/",): ("archive", "ray", "s3"),
+}
 PACKAGES = ("daemon", "model", "storage")
 MOST_LINES = 400
 OLDEST_SETUPTOOLS = 77  # as [build-system] asks
@@ -109,15 +129,20 @@ def test_every_library_that_is_imported_is_a_declared_dependency():
     def names(requirements):
         return {re.match(r"[\w-]+", one).group().lower() for one in requirements}
 
-    node = names(project["dependencies"])
-    learning = node | names(project["optional-dependencies"]["train"])
-    owners = importlib.metadata.packages_distributions()
-    of_learning = [path for path in MODULES if path.relative_to(REPOSITORY).as_posix().startswith(LEARNING)]
-    of_node = set(MODULES) - set(of_learning)
+    node, extras = names(project["dependencies"]), project["optional-dependencies"]
+    # Ray is large, and need not be here.
+    owners = {"ray": ["ray"]} | importlib.metadata.packages_distributions()
+    relative = {path.relative_to(REPOSITORY).as_posix(): path for path in MODULES}
+    of_node = {path for name, path in relative.items() if not name.startswith(sum(OPTIONAL, ()))}
     assert {"pydantic", "tensorflow"} <= libraries(of_node)
-    for paths, declared in ((of_node, node), (of_learning, learning)):
+    groups = [(of_node, node)]
+    for places, brought in OPTIONAL.items():
+        paths = [path for name, path in relative.items() if name.startswith(places)]
+        assert paths, places
+        groups.append((paths, node.union(*(names(extras[extra]) for extra in brought))))
+    for paths, declared in groups:
         for name in libraries(paths):
-            assert declared & {owner.lower() for owner in owners[name]}, name
+            assert declared & {owner.lower().replace("_", "-") for owner in owners[name]}, name
 
 
 def test_imports_keep_to_the_contracts():

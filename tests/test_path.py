@@ -1,5 +1,6 @@
 """The whole path between programs that are not ours: DCMTK's storescu, the node, Orthanc as the PACS."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import requests
 import servers
 from node import Node
 from pydicom.uid import Comprehensive3DSRStorage, SecondaryCaptureImageStorage
+
+from daemon.results import kinds
 
 RESULTS = {SecondaryCaptureImageStorage, Comprehensive3DSRStorage}
 
@@ -104,3 +107,29 @@ def test_orthanc_with_the_script_of_etc_sends_films_on_and_gets_results_without_
             servers.wait_until(lambda: len(get(f"{orthanc.url}/instances")) == 3)
         assert [row.calling_ae_title for row in node.films()] == ["PACS"]
         node.engine.dispose()
+
+
+def test_orthanc_takes_every_object_and_the_note_that_rejects_them(tmp_path, film, chest):
+    tables = {"model": {"version": "gao-2020-small"}, "results": {"longest_side": 512, "jpeg": True}}
+    objects = [name for name in kinds.OBJECTS if name != "not-analysed-capture"]
+    with servers.orthanc() as orthanc:
+        node = Node(tmp_path, {"pacs": orthanc.dicom_port}, tables=tables)
+        node.config.write_text(f"{node.config.read_text()}\nobjects = {json.dumps(objects)}\n")
+        with node.running("receive", "read", "send"):
+            node.store(film(pixels=chest[::3, ::3]))
+            [row] = node.wait_for_ends(1)
+            assert node.firstread("withdraw", "1").returncode == 0
+            servers.wait_until(lambda: len(node.deliveries()) == len(objects) + 1)
+            node.wait_for_ends(1)
+        node.engine.dispose()
+        described = [one["MainDicomTags"] for one in get(f"{orthanc.url}/series?expand")]
+        kept = [
+            get(f"{orthanc.url}/instances/{one['ID']}/simplified-tags")["SOPClassUID"]
+            for one in get(f"{orthanc.url}/instances?expand")
+        ]
+    assert row.decision == "COVID-19"
+    assert {one.state for one in node.deliveries()} == {"SENT"}
+    assert sorted(int(one["SeriesNumber"]) for one in described) == [
+        9001, 9002, 9003, 9004, 9005, 9007, 9008, 9009,
+    ]  # fmt: skip
+    assert len(kept) == len(objects) + 1

@@ -10,9 +10,10 @@ from conftest import NOW, chest_pixels
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from daemon.results import picture
+from daemon.results import picture, wording
 from model.activation import Inside
 from model.lungs import lungs_of
+from model.scope import OutOfScope
 
 STORED = Path(__file__).parent / "data"
 
@@ -32,14 +33,36 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+OVERLAYS = {
+    "overlay-other-virus-portrait-1024": (readings.other_virus, (1000, 944), 1024),
+    "overlay-normal-landscape-512": (readings.normal, (520, 640), 512),
+    "overlay-outside-lungs-square-512": (readings.outside_lungs, (640, 640), 512),
+    "overlay-disagree-tall-512": (readings.steps_disagree, (960, 640), 512),
+}
+LATERAL = OutOfScope("NOT_FRONTAL", "lateral view", "one frontal chest film of a person")
+REFUSED = {
+    "not-analysed-landscape-1024": (LATERAL, (512, 640), 1024),
+    "not-analysed-square-512": (OutOfScope("SOP_CLASS", "an object", "m" * 90), (640, 640), 512),
+}
+
+
+def drawn_as(name: str) -> np.ndarray:
+    """One of the pictures that are stored."""
+    if name in REFUSED:
+        refusal, size, longest_side = REFUSED[name]
+        return picture.draw_not_analysed(display(*size), refusal, readings.MODEL, NOW, longest_side)
+    draw = picture.draw_overlay if name in OVERLAYS else picture.draw
+    reading, size, longest_side = (CASES | OVERLAYS)[name]
+    return draw(display(*size), reading(), NOW, longest_side)
+
+
+@pytest.mark.parametrize("name", CASES | OVERLAYS | REFUSED)
 def test_the_picture_looks_as_stored(name, tmp_path):
     """FreeType versions differ in the edges of letters: few pixels may differ, and little on average.
 
     After a wanted change, look at the new picture in pytest's folder and store it.
     """
-    reading, size, longest_side = CASES[name]
-    drawn = picture.draw(display(*size), reading(), NOW, longest_side)
+    drawn = drawn_as(name)
     Image.fromarray(drawn).save(tmp_path / f"picture-{name}.png", optimize=True)
     stored = np.asarray(Image.open(STORED / f"picture-{name}.png"))
     assert drawn.shape == stored.shape
@@ -51,9 +74,47 @@ def test_the_picture_looks_as_stored(name, tmp_path):
 @pytest.mark.parametrize("longest_side", [512, 1024, 1500])
 @pytest.mark.parametrize("shape", [(300, 1000), (700, 700), (1000, 820), (1000, 300), (40, 30)])
 def test_the_width_is_the_longest_side_and_the_height_never_more(shape, longest_side):
-    drawn = picture.draw(display(*shape), readings.covid(), NOW, longest_side)
-    assert drawn.shape[1] == longest_side
-    assert longest_side * 0.3 < drawn.shape[0] <= longest_side
+    film = display(*shape)
+    for drawn in (
+        picture.draw(film, readings.covid(), NOW, longest_side),
+        picture.draw_overlay(film, readings.covid(), NOW, longest_side),
+        picture.draw_not_analysed(film, LATERAL, readings.MODEL, NOW, longest_side),
+    ):
+        assert drawn.shape[1] == longest_side
+        assert longest_side * 0.25 < drawn.shape[0] <= longest_side
+
+
+@pytest.mark.parametrize("name", readings.ALL)
+@pytest.mark.parametrize("longest_side", [512, 1024])
+def test_the_column_beside_the_film_stays_in_its_place(name, longest_side):
+    """Nothing between film and column, to the right of the last figure, and below the column."""
+    drawn = picture.draw_overlay(display(960, 640), readings.ALL[name](), NOW, longest_side)
+    unit = longest_side / 1024
+    top, bottom = round(146 * unit), round((144 + 580) * unit)
+    assert not drawn[top:-80, round(649 * unit) : round(671 * unit)].any()
+    assert not drawn[top:-80, round(1014 * unit) :].any()
+    assert not drawn[bottom : -round(70 * unit), round(671 * unit) :].any()
+
+
+def test_of_a_film_that_is_not_read_nothing_is_drawn_on_it_nor_anything_coloured():
+    film = display(520, 500)
+    drawn = picture.draw_not_analysed(film, LATERAL, readings.MODEL, NOW, 1024)
+    left, right = film_areas(drawn, 520, 500)
+    assert np.array_equal(left, np.repeat(film[:, :, None], 3, axis=2))
+    assert (drawn.max(axis=2) == drawn.min(axis=2)).all()
+    assert (right[0] == 70).all()
+    assert (right[:, -1] == 70).all()
+    assert not right[1:200, 1:-1].any()
+
+
+def test_a_subline_too_long_to_be_read_is_cut_and_says_so():
+    short = OutOfScope("NOT_CHEST", "KNEE", "CHEST")
+    assert wording.refusal_head(short)[1] == "found: KNEE,  expected: CHEST"
+    long = OutOfScope("NOT_CHEST", "KNEE", "m" * 200)
+    drawn = picture.draw_not_analysed(display(520, 500), long, readings.MODEL, NOW, 1024)
+    assert drawn[112:138, 40:984].any()
+    assert not drawn[112:140, :30].any()
+    assert not drawn[112:140, 994:].any()
 
 
 def film_areas(drawn: np.ndarray, rows: int, columns: int) -> list[np.ndarray]:

@@ -137,10 +137,10 @@ def test_a_voi_lut_outranks_the_window():
     assert picture[-1, -1] == 0
 
 
-def test_a_modality_lut_comes_before_the_window():
-    picture = display(
-        ModalityLUTSequence=lut([4095 - i for i in range(4096)], bits=16), WindowCenter=2048, WindowWidth=4096
-    )
+@pytest.mark.parametrize("bits", [12, 16])
+def test_a_modality_lut_comes_before_the_window(bits):
+    turned = lut([4095 - i for i in range(4096)], bits=bits)
+    picture = display(ModalityLUTSequence=turned, WindowCenter=2048, WindowWidth=4096)
     assert picture[0, 0] == 255
 
 
@@ -175,6 +175,12 @@ def test_a_broken_lut_leaves_the_window_in_force():
     )
     assert warnings == ("VOI LUT ignored: it makes the film one grey",)
     assert np.array_equal(picture, display(WindowCenter=1000, WindowWidth=500))
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+def test_a_warning_that_quotes_the_header_is_a_line_that_any_database_takes():
+    _, warnings = display_picture(make_film(pixels=RAMP, VOILUTFunction="CU\0BIC\x1b["))
+    assert warnings == ("window ignored: function CU?BIC?[, expected LINEAR, LINEAR_EXACT or SIGMOID",)
 
 
 def test_padding_is_black_and_outside_the_range():

@@ -4,7 +4,11 @@ import contextlib
 import gc
 import os
 import random
+import resource
 import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ import pydicom
 import pytest
 import servers
 from demo import words_of
+from faulty import source_of
 from node import Node, Pacs
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate
@@ -262,6 +267,54 @@ def test_decoders_killed_while_idle_are_replaced(tmp_path, pacs):
     node.engine.dispose()
 
 
+def test_a_worn_reader_hands_over_to_a_new_one_and_no_film_is_lost(tmp_path, film, chest, pacs):
+    tables = {"model": {"version": "gao-2020-small", "films_a_process": 3, "batch_size": 2}}
+    node = Node(tmp_path, {"pacs": pacs.port}, tables=tables)
+    with node.running("run"):
+        node.store(*[film(pixels=chest[::3, ::3] + number) for number in range(8)])
+        rows = node.wait_for_ends(8)
+    assert [row.state for row in rows] == ["READ"] * 8
+    assert {row.attempts for row in rows} == {1}
+    assert "a new process takes over" in node.log_text()
+    assert node.log_text().count("read started as process") > 1
+    node.engine.dispose()
+
+
+def test_a_late_film_adds_to_its_study_and_restarts_nothing(tmp_path, film, chest, pacs):
+    node = Node(tmp_path, {"pacs": pacs.port}, tables={"model": {"version": "gao-2020-small"}})
+    first, late = film(pixels=chest[::3, ::3]), film(pixels=chest[::3, ::3] + 1)
+    late.StudyInstanceUID = first.StudyInstanceUID
+    with node.running("receive", "read", "send"):
+        node.store(first)
+        node.wait_for_ends(1)
+        of_first = {result.SOPInstanceUID for result in pacs.received}
+        node.store(late)
+        node.wait_for_ends(2)
+    assert {result.StudyInstanceUID for result in pacs.received} == {first.StudyInstanceUID}
+    assert [result.SOPInstanceUID in of_first for result in pacs.received] == [True, True, False, False]
+    node.engine.dispose()
+
+
+def test_patient_ids_that_differ_in_a_study_are_logged_and_shown_and_each_result_has_its_films(
+    tmp_path, film, chest, pacs
+):
+    node = Node(tmp_path, {"pacs": pacs.port}, tables={"model": {"version": "gao-2020-small"}})
+    one, same, other = (film(pixels=chest[::3, ::3] + number) for number in range(3))
+    for ds, patient_id in ((one, "KXQZ"), (same, "KXQZ "), (other, "WVXJ")):
+        ds.StudyInstanceUID, ds.PatientID = one.StudyInstanceUID, patient_id
+    with node.running("receive", "read", "send"):
+        node.store(one, same, other)
+        rows = node.wait_for_ends(3)
+    told = "patient ID or its issuer differs from that of job 1, in the same study"
+    assert [told in row.reading["warnings"] for row in rows] == [False, False, True]
+    assert f"job 3: {told}" in node.log_text()
+    assert told in node.firstread("show", "3").stdout
+    ids = {source_of(result): result.PatientID for result in pacs.received}
+    assert ids == {one.SOPInstanceUID: "KXQZ", same.SOPInstanceUID: "KXQZ", other.SOPInstanceUID: "WVXJ"}
+    assert not any(one in node.log_text() for one in ("KXQZ", "WVXJ"))
+    node.engine.dispose()
+
+
 @pytest.mark.parametrize("role", ["receive", "read", "send"])
 def test_a_killed_process_is_started_again_and_nothing_is_lost_or_doubled(tmp_path, pacs, role):
     node = Node(tmp_path, {"pacs": pacs.port}, tables={"model": {"attempts": 10}})
@@ -325,3 +378,125 @@ def test_read_once_drains_the_queue_and_ends(tmp_path, pacs):
     assert (ended.returncode, ended.stdout) == (0, "")
     assert [row.state for row in node.films()] == ["READ"] * 3
     node.engine.dispose()
+
+
+@contextlib.contextmanager
+def poisonable_reader(node, rows):
+    """Readers one after another, each until a film of so many rows kills it; yields how many there were."""
+    script = Path(__file__).with_name("poisoned.py")
+    command = [sys.executable, str(script), str(rows), "--config", str(node.config), "read"]
+    deaths = []
+    stop = threading.Event()
+
+    def supervise():
+        while not stop.is_set():
+            with node.log.open("ab") as log:
+                process = subprocess.Popen(command, stderr=log)
+            while process.poll() is None and not stop.wait(0.05):
+                pass
+            if process.poll() is not None:
+                deaths.append(process.returncode)
+            servers.end(process, 60)
+
+    thread = threading.Thread(target=supervise)
+    thread.start()
+    try:
+        yield deaths
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_film_that_kills_the_reader_fails_after_its_attempts_and_forty_others_are_read(
+    tmp_path, film, chest
+):
+    node = Node(tmp_path, tables={"model": {"version": "gao-2020-small"}})
+    node.migrate()
+    small = chest[::3, ::3]
+    others = [film(pixels=small + number) for number in range(40)]
+    poison = film(pixels=np.pad(small, ((0, 1), (0, 0)), mode="edge"))
+    with node.running("receive"):
+        node.store(*others[:11], poison, *others[11:])
+    with poisonable_reader(node, poison.Rows) as deaths:
+        servers.wait_until(lambda: not {row.state for row in node.films()} & {"QUEUED", "READING"}, 400)
+    rows = {row.sop_instance_uid: row for row in node.films()}
+    killer = rows.pop(poison.SOPInstanceUID)
+    assert (killer.state, killer.attempts, deaths) == ("FAILED", 3, [-signal.SIGKILL] * 3)
+    assert "stopped in the middle of attempt 3 of 3" in killer.reason
+    assert {row.state for row in rows.values()} == {"READ"}
+    assert max(row.attempts for row in rows.values()) == 2
+    node.engine.dispose()
+
+
+def test_what_the_database_does_not_take_is_written_when_it_is_back_by_the_same_reader(
+    tmp_path, film, chest, postgresql_url
+):
+    """No claim has to lapse, and no film is read twice."""
+    node = Node(
+        tmp_path,
+        database_url=servers.fresh_database(postgresql_url),
+        tables={"model": {"version": "gao-2020-small"}},
+    )
+    with node.running("receive", "read") as [_, reader]:
+        node.store(*[film(pixels=chest[::3, ::3] + number) for number in range(30)])
+        servers.wait_until(lambda: any(row.state == "READING" for row in node.films()))
+        with servers.database_away(node.url):
+            servers.wait_until(lambda: "to be written again" in node.log_text(), 40)
+        servers.wait_until(lambda: _all_read(node), 60)
+        assert ({row.attempts for row in node.films()}, reader.poll()) == ({1}, None)
+    node.engine.dispose()
+
+
+def test_a_reader_waits_for_a_disk_that_is_full_and_no_film_fails(tmp_path, film, chest):
+    """A bound on the size of its files stands for the disk: any user may set one."""
+    node = Node(tmp_path, tables={"model": {"version": "gao-2020-small"}})
+    with node.running("receive"):
+        node.store(*[film(pixels=chest[::3, ::3] + number) for number in range(4)])
+    with node.running("read") as [reader]:
+        workers = workers_of(reader.pid)
+        for worker in workers:
+            resource.prlimit(worker, resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        servers.wait_until(lambda: "File too large; put back" in node.log_text() or _all_read(node), 30)
+        for worker in workers:
+            resource.prlimit(worker, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        servers.wait_until(lambda: _all_read(node), 60)
+    assert {row.attempts for row in node.films()} == {1}
+    node.engine.dispose()
+
+
+def _all_read(node):
+    return {row.state for row in node.films()} == {"READ"}
+
+
+def test_roles_and_decoders_end_with_the_supervisor_that_is_killed(tmp_path):
+    node = Node(tmp_path)
+    with node.running("run") as [run]:
+        children = [started(node, role) for role in ("receive", "read", "send")]
+        decoders = workers_of(children[1])
+        kill(run.pid)
+        servers.wait_until(lambda: not alive(children + decoders), 60, "their end")
+        assert len(decoders) == 2
+    node.engine.dispose()
+
+
+def test_decoders_and_their_fork_server_end_with_the_reader_that_is_killed(tmp_path):
+    node = Node(tmp_path)
+    with node.running("read") as [reader]:
+        decoders = workers_of(reader.pid)
+        servers_of = {
+            int(Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[1]) for one in decoders
+        }
+        kill(reader.pid)
+        servers.wait_until(lambda: not alive([*decoders, *servers_of]), 30, "their end")
+        assert len(decoders) == 2
+    node.engine.dispose()
+
+
+def alive(processes):
+    """Those that are there and no zombies."""
+    found = []
+    for pid in processes:
+        with contextlib.suppress(OSError):
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            found += [pid] if state != "Z" else []
+    return found

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import re
 import socket
+import sqlite3
 import struct
 import threading
 import warnings
@@ -135,7 +137,7 @@ def test_other_bytes_under_a_known_uid_are_kept_apart_and_logged(receiver, film)
     ds.AccessionNumber = "A4712"
     assert statuses(receiver.store(ds)) == [0x0000]
     first, second = receiver.films()
-    assert (first.state, second.state, second.conflict_with) == ("QUEUED", "SKIPPED", first.id)
+    assert (first.state, second.state, second.conflict_with) == ("QUEUED", "QUEUED", first.id)
     assert len(receiver.spooled("films")) == 2
     assert "came again with other bytes" in receiver.log_text()
 
@@ -254,6 +256,34 @@ def test_too_many_associations_are_rejected_and_logged_with_the_caller(tmp_path,
         servers.wait_until(lambda: "'THIRD'" in node.log_text(), what="log line")
         servers.wait_until(lambda: _stored(node, film()), what="room again")
     node.engine.dispose()
+
+
+def test_check_tells_how_many_associations_are_open_and_were_rejected(tmp_path, film):
+    node = Node(tmp_path, tables={"node": {"most_associations": 2}})
+    with node.running("receive"), node.association(film()), node.association(film()):
+        with node.association(film()) as third:
+            assert third.is_rejected
+        told = r"receive@\S+ \d+ s ago, 2 associations open, 1 rejected since its start"
+        servers.wait_until(lambda: re.search(told, node.firstread("check").stdout), 60)
+    node.engine.dispose()
+
+
+def test_a_film_waits_for_a_locked_database_and_is_refused_when_that_takes_too_long(receiver, film):
+    def store_while_locked(seconds):
+        with sqlite3.connect(receiver.folder / "firstread.db", isolation_level=None) as locker:
+            locker.execute("BEGIN IMMEDIATE")
+            storing = threading.Thread(target=lambda: answers.extend(statuses(receiver.store(film()))))
+            storing.start()
+            storing.join(seconds)
+            locker.execute("ROLLBACK")
+            storing.join()
+
+    answers = []
+    store_while_locked(1.5)
+    assert (answers, len(receiver.films())) == ([0x0000], 1)
+    store_while_locked(60)
+    assert (answers, len(receiver.films())) == ([0x0000, 0xA700], 1)
+    assert len(receiver.spooled("films")) == 1
 
 
 def _stored(node, ds):

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from conftest import make_bare_film, make_film
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
@@ -171,6 +171,17 @@ def test_values_that_cannot_be_read_are_reasons_and_no_crash(film, keyword, vr, 
     with pytest.raises(OutOfScope) as refused:
         check_header(ds, RULES)
     assert refused.value.code == code
+
+
+def test_a_sequence_in_place_of_a_number_is_a_reason_that_tells_nothing_of_what_is_in_it():
+    ds, item = make_film(), Dataset()
+    item.PatientName = "Doe^Jane"
+    del ds.Rows
+    ds.add(DataElement("Rows", "SQ", [item]))
+    with pytest.raises(OutOfScope) as refused:
+        check_header(ds, RULES)
+    assert refused.value.code == "MATRIX"
+    assert "doe" not in str(refused.value).lower()
 
 
 def test_an_unknown_character_set_does_not_stop_the_rules(film):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from storage import space
 from storage.retry import LONGEST_WAIT_SECONDS, wait_seconds
 from storage.spool import Spool, SpoolUnavailable
 
@@ -69,14 +70,16 @@ def test_leftovers_of_aborted_associations_go_and_files_being_written_stay(spool
 
 
 def test_a_spool_with_too_little_space_takes_nothing(tmp_path):
-    with pytest.raises(SpoolUnavailable, match="MiB free"):
-        Spool(tmp_path / "spool", floor_bytes=1 << 62).require_space()
+    with pytest.raises(space.OutOfSpace, match="MiB free"):
+        space.require([tmp_path], floor_bytes=1 << 62, watermark_percent=100)
+    with pytest.raises(space.OutOfSpace, match="% in use"):
+        space.require([tmp_path], floor_bytes=0, watermark_percent=1e-6)
 
 
 def test_a_spool_that_cannot_be_made_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(SpoolUnavailable, match="expected a folder to write in"):
-        Spool(tmp_path / "file" / "spool", floor_bytes=0)
+        Spool(tmp_path / "file" / "spool")
 
 
 @given(st.integers(1, 10_000), st.integers(0, 2**63))

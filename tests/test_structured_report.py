@@ -1,5 +1,6 @@
 """The Structured Report."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,16 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from received import NAME, NATIONAL, PATIENT_ID, write_film, write_national_film
 
-from daemon.results import structured_report
+from daemon.results import film as of_film
+from daemon.results import report_groups, structured_report, wording
 from model.activation import Inside
 
 STORED = Path(__file__).parent / "data"
 PRESENT, ABSENT, UNDETERMINED = "Present", "Absent", "Undetermined"
 
 
-def build(film: Dataset, reading) -> Dataset:
-    return structured_report.build(film, reading, "digest", NOW, rows=600, columns=560)
+def build(film: Dataset, reading, **variant: object) -> Dataset:
+    return structured_report.build(film, reading, "digest", NOW, rows=600, columns=560, **variant)
 
 
 def children(item: Dataset, meaning: str) -> list[Dataset]:
@@ -75,6 +77,37 @@ def test_the_report_is_complete_preliminary_unverified_and_by_a_device():
 def test_every_container_is_separate():
     ds = build(make_film(), readings.covid())
     assert {item.ContinuityOfContent for item in walk(ds) if item.ValueType == "CONTAINER"} == {"SEPARATE"}
+
+
+def written(ds: Dataset) -> bytes:
+    file = BytesIO()
+    ds.save_as(file, enforce_file_format=True)
+    return file.getvalue()
+
+
+class Actual:
+    """A film's own values where a template has stand-ins."""
+
+    def __init__(self, values: dict):
+        self.uid = self.text = self.number = self.line = values.__getitem__
+
+
+@pytest.mark.parametrize("name", readings.ALL)
+def test_a_report_from_a_template_is_what_highdicom_makes_of_the_film_itself(name):
+    reading, film = readings.ALL[name](), make_film(InstanceNumber=17)
+    build(make_film(), readings.ALL[name]())  # another film came before, so that the template is there
+    ds = build(film, reading)
+    header = of_film.complete_header(film)
+    header.Rows, header.Columns = 600, 560
+    region = wording.region_of(reading, 600, 560)
+    values = report_groups.values(reading, region, ds.SOPInstanceUID, 600, 560)
+    values.setdefault(report_groups.REGION, np.zeros((1, 2)))
+    groups = report_groups.groups(report_groups.said(reading, region, False), header, Actual(values))
+    series = (ds.SeriesInstanceUID, ds.SeriesNumber, ds.SeriesDescription)
+    model, summary, uid = reading.model, wording.summary(reading), ds.SOPInstanceUID
+    itself = structured_report.document(film, header, groups, summary, model, series, uid)
+    itself = of_film.finish(itself, film, NOW, character_set="ISO_IR 100")
+    assert written(ds) == written(itself)
 
 
 STEP1 = ["Step 1: normal", "Step 1: bacterial", "Step 1: viral"]
@@ -266,6 +299,51 @@ def test_reports_of_a_rich_and_of_a_bare_film_satisfy_the_validators(tmp_path):
         build(film, reading()).save_as(paths[-1], enforce_file_format=True)
         assert dciodvfy_errors(paths[-1]) == []
     assert pixelmed_errors(*paths) == {path.name: [] for path in paths}
+
+
+def test_a_retrospective_report_says_so_in_its_last_line_and_by_one_code(tmp_path):
+    live, ds = (build(make_film(), readings.covid(), retrospective=said) for said in (False, True))
+    path = tmp_path / "report.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    assert dciodvfy_errors(path) == []
+    assert pixelmed_errors(path) == {path.name: []}
+    (summary,) = children(ds, "Summary")
+    assert summary.TextValue.endswith("\r\nRead retrospectively: the film was asked of the archive.")
+    found = {name: children(group, "Occasion of the reading") for name, group in groups(ds).items()}
+    assert [name for name, items in found.items() if items] == ["Step 1: normal"]
+    (item,) = found["Step 1: normal"]
+    assert item.ConceptCodeSequence[0].CodeMeaning == "Film asked of the archive"
+    assert not any(children(group, "Occasion of the reading") for group in groups(live).values())
+
+
+OLDER = {"comprehensive": "1.2.840.10008.5.1.4.1.1.88.33", "enhanced": "1.2.840.10008.5.1.4.1.1.88.22"}
+
+
+@pytest.mark.parametrize("iod", OLDER)
+def test_older_classes_hold_the_same_content(iod, tmp_path):
+    film = write_film(tmp_path / "film.dcm", make_film())
+    usual, older = build(film, readings.covid()), build(film, readings.covid(), iod=iod)
+    assert older.SOPClassUID == OLDER[iod]
+    assert older.ContentSequence == usual.ContentSequence
+    assert older.SOPInstanceUID != usual.SOPInstanceUID
+    older.save_as(tmp_path / "report.dcm", enforce_file_format=True)
+    assert dciodvfy_errors(tmp_path / "report.dcm") == []
+    assert "Highest model score: COVID-19." in dsr2html_text(tmp_path / "report.dcm")
+
+
+def test_no_item_refers_to_another_and_regions_are_in_the_plane():
+    """What Enhanced SR does not allow (PS3.3 A.35.2.3)."""
+    items = list(walk(build(make_film(), readings.covid())))
+    assert not [item for item in items if "ReferencedContentItemIdentifier" in item]
+    assert {item.ValueType for item in items} <= {
+        "CONTAINER",
+        "TEXT",
+        "CODE",
+        "NUM",
+        "UIDREF",
+        "IMAGE",
+        "SCOORD",
+    }
 
 
 def test_a_written_report_can_be_read_by_the_library_that_made_it(tmp_path):

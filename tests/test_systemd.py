@@ -14,11 +14,12 @@ import servers
 from conftest import make_film
 from node import Node
 
-from daemon import cli, config, supervise
+from daemon import cli, cli_processes, config, service, supervise
 from daemon.config_file import BadConfig
+from storage import database, destinations
 
 UNITS = Path(__file__).parents[1] / "systemd"
-ROLES = ("receive", "read", "send")
+ROLES = ("receive", "read", "send", "console", "shadow")
 MOST_EXPOSURE = 2.0
 # prctl(2): what MemoryDenyWriteExecute= forbids, forbidden by the kernel itself, and kept across exec.
 WITHOUT_WRITABLE_CODE = """
@@ -73,14 +74,26 @@ def test_exposure_of_the_unit_is_low(role):
 def test_unit_starts_a_verb_that_the_command_has(role):
     program, verb = settings(role)["ExecStart"].split()
     assert program == "/opt/firstread/bin/firstread"
-    assert cli._parser().parse_args([verb]).run is getattr(cli, f"_{role}")
+    assert cli._parser().parse_args([verb]).run is getattr(cli_processes, role)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_unit_is_reloaded_by_the_signal_that_its_process_takes(role):
+    assert settings(role)["ExecReload"] == "/bin/kill -HUP $MAINPID"
 
 
 def test_target_wants_every_process_that_run_would_start():
     wanted = re.search(r"(?m)^Wants=(.*)$", (UNITS / "firstread.target").read_text(encoding="utf-8"))
     assert wanted is not None
-    assert wanted.group(1).split() == [f"firstread-{role}.service" for role in supervise.ROLES]
+    roles = supervise.roles(config.parse({"model": {"shadow": "gao-2020"}}, "source"))
+    assert wanted.group(1).split() == [f"firstread-{role}.service" for role in roles]
     assert {path.name for path in UNITS.glob("*.service")} == set(wanted.group(1).split())
+
+
+def test_a_reload_of_the_target_reaches_every_process_that_it_starts():
+    lines = (UNITS / "firstread.target").read_text(encoding="utf-8").splitlines()
+    keys = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    assert keys["PropagatesReloadTo"] == keys["Wants"]
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -88,7 +101,7 @@ def test_every_loosened_line_says_why(role):
     lines = (UNITS / f"firstread-{role}.service").read_text(encoding="utf-8").splitlines()
     loosened = [number for number, line in enumerate(lines) if re.match(r"\w+=(no|all)$", line)]
     assert all(lines[number - 1].startswith("# Loosened: ") for number in loosened)
-    assert role == "read" or not loosened
+    assert role in ("read", "shadow", "console") or not loosened
 
 
 def test_longest_film_timeout_that_the_config_takes_ends_before_the_watchdog():
@@ -137,11 +150,7 @@ def under(manager: Manager, node: Node, role: str):
             servers.end(process, 60)
 
 
-def states(node: Node) -> set[str]:
-    return {row.state for row in node.deliveries()}
-
-
-@pytest.mark.parametrize("role", ["receive", "read", "send", "run"])
+@pytest.mark.parametrize("role", ["receive", "read", "send", "console", "run"])
 def test_process_tells_systemd_that_it_is_ready_alive_and_stopping(role, manager, node):
     with under(manager, node, role) as process:
         servers.wait_until(lambda: manager.times_heard("READY=1"), 120, "READY=1")
@@ -154,20 +163,50 @@ def test_process_tells_systemd_that_it_is_ready_alive_and_stopping(role, manager
     assert [manager.times_heard(state) for state in ("READY=1", "STOPPING=1")] == [1, 1]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts another /proc")
+def test_a_process_that_protectproc_hides_is_not_taken_for_one_that_is_gone():
+    mount = foreign.require("unshare", "util-linux")
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    ask = f"""
+import os, sys
+from pathlib import Path
+from daemon import service
+service.claimant("read")  # loads what it needs while the interpreter's own files can be read
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+print(Path("/proc/{os.getpid()}").exists(), *map(service.is_gone, sys.argv[1:]))
+"""
+    host = service.claimant("read").partition(":")[0]
+    names = [service.claimant("read"), f"{host}:{gone.pid}:1"]
+    script = 'mount -t proc -o hidepid=invisible proc /proc && exec "$@"'
+    done = subprocess.run(
+        [mount, "--mount", "sh", "-c", script, "sh", sys.executable, "-c", ask, *names],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "mount" in done.stderr:
+        pytest.skip("no /proc may be mounted here")
+    assert (done.stdout, done.stderr) == ("False False True\n", "")
+
+
 def test_sender_that_waits_for_a_dead_peer_still_feeds_the_watchdog(manager, tmp_path):
     with socket.socket() as dead:  # takes the connection and never answers
         dead.bind(("127.0.0.1", 0))
         dead.listen()
+        dead.settimeout(60)
         node = Node(tmp_path, {"pacs": dead.getsockname()[1]})
         with node.running("receive"):
             assert [answer.Status for answer in node.store(make_film())] == [0x0000]
         assert node.firstread("read", "--once").returncode == 0
         with under(manager, node, "send") as process:
-            servers.wait_until(lambda: states(node) == {"SENDING"}, 60, "a delivery under way")
+            connection, _ = dead.accept()
             before = manager.times_heard("WATCHDOG=1")
             servers.wait_until(lambda: manager.times_heard("WATCHDOG=1") > before + 1, 60, "two more beats")
-            assert states(node) == {"SENDING"}
+            with database.reading(node.engine) as reader:
+                assert destinations.get(reader, "pacs") is None  # it still waits
             process.kill()
+            connection.close()
         node.engine.dispose()
 
 
@@ -185,3 +224,10 @@ def test_receive_and_send_need_no_memory_that_is_writable_and_executable(node, p
         monkeypatch.setattr(node, "command", plain)
         assert node.firstread("read", "--once").returncode == 0
         servers.wait_until(lambda: len(pacs.received) == 2, 60, "both results at the PACS")
+
+
+def test_a_socket_that_takes_nothing_is_named_and_ends_no_process(tmp_path, monkeypatch, caplog):
+    address = tmp_path / "nobody"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+    service.notify_systemd("READY=1")
+    assert f"NOTIFY_SOCKET {address}: No such file or directory; not told READY=1" in caplog.text

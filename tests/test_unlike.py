@@ -8,7 +8,7 @@ import pytest
 from conftest import make_film
 
 from model import unlike
-from model.findings import Decision, decide
+from model.findings import Indeterminate, decide
 from model.reader import Reader, prepare
 from model.scope import ScopeRules
 from model.weights import VERSIONS, WeightsInvalid
@@ -66,7 +66,7 @@ def test_a_reading_of_a_film_unlike_the_training_films_is_indeterminate(tmp_path
     (folder / "manifest.json").write_text(json.dumps(manifest))
     reader = Reader(folder, 1)
     [reading] = reader.read([prepare(make_film(pixels=chest), ScopeRules(), reader.input_sizes)])
-    assert reading.decision is Decision.UNLIKE_TRAINING
+    assert reading.decision == Indeterminate.UNLIKE_TRAINING
     otherwise = decide(reading.step1, reading.step2)
-    pointed_at = reading.step1.leading if otherwise.indeterminate else otherwise.value
+    pointed_at = reading.step1.leading if otherwise.indeterminate else str(otherwise)
     assert reading.activation_label == pointed_at

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import foreign
 import pytest
 
-from storage import deliveries, films
+from storage import claims, deliveries, destinations, films
 from storage.deliveries import NewDelivery
 from storage.films import ReceivedFilm
 from storage.states import DeliveryState, FilmState
@@ -59,7 +59,7 @@ def enqueue(engine, number: int, at: datetime.datetime = NOW) -> int:
 def read(engine, number: int, *kinds: str, at: datetime.datetime = NOW) -> int:
     """A film that is READ with a PENDING delivery of each kind."""
     job = enqueue(engine, number, at)
-    films.claim(engine, "read@host:1", 1, at, at)
+    claims.claim(engine, "read@host:1", 1, at, at)
     new = [
         NewDelivery(kind, "pacs", "1.2", f"2.25.{number}{index}", f"results/bb/{number:064x}.dcm")
         for index, kind in enumerate(kinds)
@@ -70,7 +70,7 @@ def read(engine, number: int, *kinds: str, at: datetime.datetime = NOW) -> int:
 
 def send(engine, state: DeliveryState, status: int | None, reason: str, at: datetime.datetime = NOW) -> None:
     (one,) = deliveries.claim(engine, "pacs", "send-pacs@host:2", 1, at, at)
-    deliveries.finish(engine, one, "send-pacs@host:2", state, at, status, reason)
+    deliveries.finish(engine, "send-pacs@host:2", [deliveries.Finished(one, state, at, status, reason)])
 
 
 def just_now() -> datetime.datetime:
@@ -121,7 +121,7 @@ def test_job_today_tells_sent_from_waiting_and_failed(engine, admin):
 def test_nothing_is_stuck_that_is_claimed_or_not_yet_due(engine, admin):
     not_yet_due = just_now() - datetime.timedelta(minutes=9)
     enqueue(engine, 1, EARLIER)
-    films.claim(engine, "read@host:1", 1, EARLIER, just_now() + datetime.timedelta(minutes=5))
+    claims.claim(engine, "read@host:1", 1, EARLIER, just_now() + datetime.timedelta(minutes=5))
     read(engine, 2, "SC", at=not_yet_due)
     enqueue(engine, 3, not_yet_due)
     assert admin("SELECT * FROM stuck") == []
@@ -129,7 +129,7 @@ def test_nothing_is_stuck_that_is_claimed_or_not_yet_due(engine, admin):
 
 def test_film_whose_claim_lapsed_is_stuck(engine, admin):
     job = enqueue(engine, 1, EARLIER)
-    films.claim(engine, "read@host:1", 1, EARLIER, NOW - datetime.timedelta(seconds=2))
+    claims.claim(engine, "read@host:1", 1, EARLIER, NOW - datetime.timedelta(seconds=2))
     (row,) = admin("SELECT * FROM stuck")
     said = row.pop("what_to_do")
     assert row == {
@@ -158,9 +158,48 @@ def test_delivery_whose_claim_lapsed_and_one_that_nobody_sends_are_stuck(engine,
     assert "firstread-send" in rows[1]["what_to_do"] and rows[1]["what_to_do"].endswith("destination pacs")
 
 
+def test_result_of_a_destination_that_is_down_is_stuck_for_that_reason(engine, admin):
+    read(engine, 1, "SC", at=EARLIER)
+    destinations.went_down(engine, "pacs", "send-pacs@host:2", EARLIER, "no association")
+    (row,) = admin("SELECT what, what_to_do FROM stuck")
+    assert row == {
+        "what": "SC to pacs", "what_to_do": "it takes nothing now: see view destinations for its last error",
+    }  # fmt: skip
+
+
+def test_result_whose_commitment_nobody_asks_for_is_stuck(engine, admin):
+    job = read(engine, 1, "SC", "SR", at=EARLIER)
+    for due_at in (EARLIER, just_now()):
+        (one,) = deliveries.claim(engine, "pacs", "s", 1, EARLIER, EARLIER)
+        deliveries.finish(engine, "s", [deliveries.Finished(one, DeliveryState.SENT, EARLIER, 0, "", due_at)])
+    (row,) = admin("SELECT * FROM stuck")
+    assert (row["job"], row["what"], row["state"], row["since"]) == (
+        str(job), "SC to pacs", "SENT", local(EARLIER),
+    )  # fmt: skip
+    assert row["what_to_do"].startswith("nobody asks for its commitment: see that firstread-send runs")
+
+
+def test_destinations_tells_since_when_each_takes_nothing_why_and_what_waits(engine, admin):
+    read(engine, 1, "SC", "SR", "PR", at=EARLIER)
+    (one,) = deliveries.claim(engine, "pacs", "s", 1, EARLIER, EARLIER)
+    deliveries.finish(engine, "s", [deliveries.Finished(one, DeliveryState.SENT, EARLIER, 0, "", NOW)])
+    send(engine, DeliveryState.FAILED, 0xA900, "status 0xA900", EARLIER)
+    destinations.answered(engine, "pacs", EARLIER, True)
+    destinations.answered(engine, "archive", EARLIER, True)
+    destinations.went_down(engine, "pacs", "s", NOW, "no association")
+    archive, pacs = admin("SELECT * FROM destinations")
+    assert pacs.pop("next_probe_at") > local(NOW)
+    assert pacs == {
+        "name": "pacs", "state": "DOWN", "since": local(NOW), "results_waiting": "1",
+        "results_not_committed": "1", "results_failed": "1", "last_success_at": local(EARLIER),
+        "last_error_at": local(NOW), "last_error": "no association",
+    }  # fmt: skip
+    assert (archive["state"], archive["results_waiting"], archive["last_error"]) == ("UP", "0", "")
+
+
 def test_failed_tells_films_and_deliveries_with_the_peers_status_in_hexadecimal(engine, admin):
     film = enqueue(engine, 1, EARLIER)
-    films.claim(engine, "read@host:1", 1, EARLIER, EARLIER)
+    claims.claim(engine, "read@host:1", 1, EARLIER, EARLIER)
     films.finish(engine, film, "read@host:1", FilmState.FAILED, EARLIER, "UNREADABLE: found no pixels")
     result = read(engine, 2, "SC", "SR")
     send(engine, DeliveryState.FAILED, 0x0122, "status 0x0122")

@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-from model.findings import STEP1_LABELS, STEP2_LABELS
 from model.weights import VERSIONS, WeightsInvalid, available, open_version, weights_file
 
 
@@ -22,8 +21,8 @@ def test_the_versions_are_listed():
 def test_every_version_is_whole_and_says_the_labels_of_a_reading(name):
     version = open_version(name)
     assert version.recipe["name"] == name
-    assert version.labels("step1") == STEP1_LABELS
-    assert version.labels("step2") == STEP2_LABELS
+    assert version.cascade.labels(1) == ("normal", "bacterial", "viral")
+    assert version.cascade.labels(2) == ("not viral", "COVID-19", "other virus")
     assert len(version.weights_sha256) == 64
     assert all(0 < version.manifest["thresholds"][step] < 1 for step in ("step1", "step2"))
     assert set(version.manifest["figures"]) == {"test_folds", "held_out_sources"}

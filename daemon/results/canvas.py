@@ -45,7 +45,7 @@ class Canvas:
 
     def width(self, text: str, size: float, weight: str) -> float:
         """Width of a line of text in units."""
-        return _font(*_readable(size * self.unit, weight)).getlength(text) / _ENLARGED / self.unit
+        return _length(text, *_readable(size * self.unit, weight)) / _ENLARGED / self.unit
 
     def fitting(self, text: str, size: float, weight: str, width: float) -> float:
         """Text size, at most `size`, at which a line is no wider than `width` units, if that can be read."""
@@ -105,6 +105,12 @@ def _font(size: float, weight: str) -> ImageFont.FreeTypeFont:
     """The enlarged font; BASIC layout, since Raqm is not on every machine."""
     face = font_roboto.font_files[_FACES[weight]]
     return ImageFont.truetype(face, size * _ENLARGED, layout_engine=ImageFont.Layout.BASIC)
+
+
+@lru_cache(maxsize=512)
+def _length(text: str, size: float, weight: str) -> float:
+    """Length of a line, enlarged."""
+    return _font(size, weight).getlength(text)
 
 
 @lru_cache(maxsize=512)

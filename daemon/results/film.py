@@ -72,10 +72,12 @@ _WHERE_PRESENT = (
 )
 COPIED = tuple(sorted(tag_for_keyword(keyword) for keyword in _ALWAYS_PRESENT + _WHERE_PRESENT))
 
+_PIXEL_DATA = BaseTag(tag_for_keyword("PixelData"))
 _CLOCKS = (
     ("InstanceCreationDate", "InstanceCreationTime"),
     ("ContentDate", "ContentTime"),
     ("DateOfSecondaryCapture", "TimeOfSecondaryCapture"),
+    ("PresentationCreationDate", "PresentationCreationTime"),
 )
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_OID, codes.PRIVATE_SCHEME)
 
@@ -125,17 +127,40 @@ def device_uid(model: ModelVersion) -> str:
 
 def equipment(model: ModelVersion) -> ContributingEquipment:
     """The item of *Contributing Equipment Sequence* that names the model (PS3.3 C.12.1.1)."""
+    found = f"Lungs found by {model.lungs}. " if model.lungs else ""
     item = ContributingEquipment(
         manufacturer=PRODUCT,
         purpose_of_reference=codes.PROCESSING_EQUIPMENT,
         manufacturer_model_name=model.name,
         software_versions=model.version,
-        contribution_description=(
-            f"Not for diagnosis. Lungs found by {model.lungs}. Weights sha256 {model.weights_sha256}"
-        ),
+        contribution_description=f"Not for diagnosis. {found}Weights sha256 {model.weights_sha256}",
     )
     item.DeviceUID = device_uid(model)
     return item
+
+
+def tell_body_part(result: Dataset, model: ModelVersion) -> tuple[str, ...]:
+    """The chest, where the model looks for lungs; else what the film says, the side perhaps unknown.
+
+    Parameters
+    ----------
+    result : Dataset
+    model : ModelVersion
+
+    Returns
+    -------
+    tuple of str
+        Keywords that `finish` is to copy.
+
+    References
+    ----------
+    DICOM PS3.3 C.7.3.1: *Laterality*, type 2C of a part that is paired.
+    """
+    if model.lungs:
+        result.BodyPartExamined = "CHEST"
+        return ()
+    result.Laterality = None
+    return "BodyPartExamined", "Laterality"
 
 
 def instance_number(film: Dataset) -> int:
@@ -144,6 +169,32 @@ def instance_number(film: Dataset) -> int:
         return max(1, int(film.InstanceNumber))
     except (AttributeError, OverflowError, TypeError, ValueError):
         return 1
+
+
+def instance(film: Dataset, model: ModelVersion, uid: str, series: tuple[str, int, str]) -> dict[str, object]:
+    """What highdicom's constructors are told of a result: series, instance and equipment.
+
+    Parameters
+    ----------
+    film : Dataset
+        Header of the film.
+    model : ModelVersion
+    uid : str
+        *SOP Instance UID*.
+    series : (str, int, str)
+        UID, number and description, the latter at most 64 characters.
+    """
+    return {
+        "series_instance_uid": series[0],
+        "series_number": series[1],
+        "series_description": series[2],
+        "sop_instance_uid": uid,
+        "instance_number": instance_number(film),
+        "manufacturer": PRODUCT,
+        "manufacturer_model_name": PRODUCT,
+        "software_versions": model.version,
+        "contributing_equipment": [equipment(model)],
+    }
 
 
 def complete_header(film: Dataset) -> Dataset:
@@ -172,13 +223,20 @@ def complete_header(film: Dataset) -> Dataset:
     return header
 
 
-def finish(result: Dataset, film: Dataset, now: datetime.datetime, *, also: tuple[str, ...] = ()) -> Dataset:
+def finish(
+    result: Dataset,
+    film: Dataset,
+    now: datetime.datetime,
+    *,
+    also: tuple[str, ...] = (),
+    character_set: str | None = None,
+) -> Dataset:
     """The result with its film's header, the given clock, and bytes that no later write changes.
 
     Parameters
     ----------
     result : Dataset
-        As highdicom built it, all text of our own in ASCII.
+        As highdicom built it.
     film : Dataset
         Header as received, the copied elements not yet looked at: pydicom keeps the bytes of an element
         until someone reads its value, and text that did not decode is lost then.
@@ -186,6 +244,8 @@ def finish(result: Dataset, film: Dataset, now: datetime.datetime, *, also: tupl
         Time of production, aware.
     also : tuple of str
         Keywords of further elements to copy where the film has them.
+    character_set : str or None
+        The film's, in which text of our own is encoded; without it all of that is ASCII.
 
     Returns
     -------
@@ -198,12 +258,15 @@ def finish(result: Dataset, film: Dataset, now: datetime.datetime, *, also: tupl
     for keyword in _ALWAYS_PRESENT:
         if keyword not in result:
             setattr(result, keyword, None)
-    elements = {element.tag: element for element in result}
+    elements = {tag: result.get_item(tag) for tag in set(result.keys())}  # bytes not yet looked at stay so
     for tag in COPIED + tuple(tag_for_keyword(keyword) for keyword in also):
         if tag in film:
             elements[BaseTag(tag)] = _verbatim(film, BaseTag(tag), film.get("SpecificCharacterSet"))
-    encoded = _encode(elements[tag] for tag in sorted(elements))
+    pixels = elements.pop(_PIXEL_DATA, None)  # nothing else of megabytes; in bytes as it is
+    encoded = encode((elements[tag] for tag in sorted(elements)), character_set)
     finished = read_dataset(BytesIO(encoded), is_implicit_VR=False, is_little_endian=True)
+    if pixels is not None:
+        finished[_PIXEL_DATA] = pixels
     finished.file_meta = result.file_meta
     return finished
 
@@ -235,25 +298,34 @@ def _verbatim(ds: Dataset, tag: BaseTag, character_set: str | list[str] | None) 
     if vr == "UN" and dictionary_has_tag(tag):  # implicit VR, or a sender that knew no better
         vr = dictionary_VR(tag)
     if vr == "SQ":
-        items = (
-            _encode(_verbatim(item, item_tag, character_set) for item_tag in sorted(item.keys()))
+        value = _items(
+            encode(_verbatim(item, item_tag, character_set) for item_tag in sorted(item.keys()))
             for item in ds[tag].value
         )
-        value = b"".join(b"\xfe\xff\x00\xe0" + struct.pack("<L", len(item)) + item for item in items)
     elif isinstance(element, RawDataElement):
         value = element.value or b""
     else:
         header = 12 if vr in EXPLICIT_VR_LENGTH_32 else 8  # PS3.5 7.1.2
-        value = _encode([element], character_set)[header:]
+        value = encode([element], character_set)[header:]
     if len(value) % 2:
         value += b"\0" if vr == "UI" else b" "
     return RawDataElement(tag, vr, len(value), value, 0, False, True)
 
 
-def _encode(elements: Iterable, character_set: str | list[str] | None = None) -> bytes:
+def encode(elements: Iterable, character_set: str | list[str] | None = None) -> bytes:
     """Elements, in order of their tags, as Explicit VR Little Endian."""
     stream = DicomBytesIO()
     stream.is_implicit_VR, stream.is_little_endian = False, True
     for element in elements:
         write_data_element(stream, element, character_set)
     return stream.getvalue()
+
+
+def encode_sequence(tag: BaseTag, items: Iterable[bytes]) -> bytes:
+    """A sequence of encoded items as Explicit VR Little Endian (PS3.5 7.5)."""
+    value = _items(items)
+    return struct.pack("<HH2sHL", tag.group, tag.element, b"SQ", 0, len(value)) + value
+
+
+def _items(items: Iterable[bytes]) -> bytes:
+    return b"".join(b"\xfe\xff\x00\xe0" + struct.pack("<L", len(item)) + item for item in items)

@@ -1,10 +1,13 @@
 """Activation and lungs on a film: colour that leaves the anatomy visible, and lines that need no colour."""
 
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from model.activation import COLOUR_LEVEL, CONTOUR_LEVEL
+from model.lungs import either_lung
 
 # One hue with rising opacity stays even on lung and on bone and almost vanishes in a grey viewer, where the
 # line carries the message; a many-coloured map draws edges of its own.
@@ -35,9 +38,19 @@ def colour(film: np.ndarray, share: np.ndarray) -> np.ndarray:
     (rows, columns, 3) float32
         RGB, 0 to 255; the film itself where the activation is below the level.
     """
-    opacity = np.clip((share - COLOUR_LEVEL) / (1 - COLOUR_LEVEL), 0, 1) * OPACITY_AT_MAXIMUM
-    grey = film[:, :, None].astype(np.float32)
-    return grey + (AMBER - grey) * opacity[:, :, None]
+    coloured = grey_in_colour(film)
+    above = np.flatnonzero(share > COLOUR_LEVEL)
+    opacity = (share.ravel()[above] - COLOUR_LEVEL) / (1 - COLOUR_LEVEL) * OPACITY_AT_MAXIMUM
+    grey = film.ravel()[above].astype(np.float32)[:, None]
+    coloured.reshape(-1, 3)[above] = grey + (AMBER - grey) * opacity[:, None]
+    return coloured
+
+
+def grey_in_colour(film: np.ndarray) -> np.ndarray:
+    """A film, (rows, columns) uint8, as a picture in RGB, (rows, columns, 3) float32, 0 to 255."""
+    picture = np.empty((*film.shape, 3), np.float32)
+    picture[:] = film[:, :, None]
+    return picture
 
 
 def contour(picture: np.ndarray, share: np.ndarray, unit: float) -> np.ndarray:
@@ -57,10 +70,9 @@ def contour(picture: np.ndarray, share: np.ndarray, unit: float) -> np.ndarray:
     (rows, columns, 3) float32
         RGB, 0 to 255.
     """
-    away = _distance(share, CONTOUR_LEVEL)
     half = max(2 * unit, 1.6) / 2
-    cased = _line(picture, away, half + unit, np.zeros(3, np.float32), CONTOUR_CASING_OPACITY)
-    return _line(cased, away, half, np.full(3, 255, np.float32), 1)
+    casing = _Line(half + unit, np.zeros(3, np.float32), CONTOUR_CASING_OPACITY)
+    return _drawn(picture, share, CONTOUR_LEVEL, casing, _Line(half, np.full(3, 255, np.float32), 1))
 
 
 def outline(picture: np.ndarray, lungs: np.ndarray, unit: float) -> np.ndarray:
@@ -81,22 +93,56 @@ def outline(picture: np.ndarray, lungs: np.ndarray, unit: float) -> np.ndarray:
         RGB, 0 to 255. A lung that the film cuts off has no line along the film's edge.
     """
     rows, columns = picture.shape[:2]
-    smooth = gaussian_filter(lungs.any(axis=-1).astype(np.float32), SMOOTHING)
-    enlarged = Image.fromarray(smooth).resize((columns, rows), Image.Resampling.BICUBIC)
-    away = _distance(np.asarray(enlarged), MIDDLE)
+    enlarged = Image.fromarray(smooth(either_lung(lungs))).resize((columns, rows), Image.Resampling.BICUBIC)
     half = max(1.4 * unit, 1.2) / 2
-    cased = _line(picture, away, half + 1, np.zeros(3, np.float32), OUTLINE_CASING_OPACITY)
-    return _line(cased, away, half, LUNG_BLUE, OUTLINE_OPACITY)
+    casing = _Line(half + 1, np.zeros(3, np.float32), OUTLINE_CASING_OPACITY)
+    return _drawn(picture, np.asarray(enlarged), MIDDLE, casing, _Line(half, LUNG_BLUE, OUTLINE_OPACITY))
 
 
-def _distance(field: np.ndarray, level: float) -> np.ndarray:
-    """About how many pixels each one is away from where a field, (rows, columns), crosses a level."""
-    return np.abs(field - level) / np.maximum(np.hypot(*np.gradient(field)), FLATTEST)
+def smooth(mask: np.ndarray) -> np.ndarray:
+    """A mask as a field without steps, (rows, columns) float32, 0 to 1; its edge lies at `MIDDLE`."""
+    return gaussian_filter(mask.astype(np.float32), SMOOTHING)
 
 
-def _line(
-    picture: np.ndarray, distance: np.ndarray, half_width: float, ink: np.ndarray, opacity: float
-) -> np.ndarray:
-    """A line of one colour, soft over one pixel at its edges."""
-    coverage = np.clip(half_width + 0.5 - distance, 0, 1)[:, :, None] * opacity
-    return picture + (ink - picture) * coverage
+class _Line(NamedTuple):
+    """A line of one colour, soft over one pixel at its edges; its width in pixels."""
+
+    half_width: float
+    ink: np.ndarray
+    opacity: float
+
+    @property
+    def reach(self) -> float:
+        return self.half_width + 0.5
+
+
+def _drawn(picture: np.ndarray, field: np.ndarray, level: float, *lines: _Line) -> np.ndarray:
+    """A picture with lines, the widest first, where a field, (rows, columns), crosses a level."""
+    reach = lines[0].reach
+    off = np.abs(field - level)
+    # Slopes cost more than all else, so that only places which the steepest of them could reach are asked.
+    steepest = sum(np.abs(np.diff(field, axis=axis)).max(initial=FLATTEST) for axis in (0, 1))
+    places = np.flatnonzero(off < reach * steepest)
+    slopes = [_slope(field, places, axis) for axis in (0, 1)]
+    # The sum of the slopes is no less than the slope itself: none that a line reaches is left out.
+    off = off.ravel()[places]
+    near = off < reach * np.maximum(np.abs(slopes[0]) + np.abs(slopes[1]), FLATTEST)
+    places = places[near]
+    slope = np.maximum(np.hypot(*(along[near] for along in slopes)), FLATTEST)
+    distance = off[near] / slope  # about how many pixels each is away from the level
+    pixels = picture.reshape(-1, 3)[places]
+    for line in lines:
+        coverage = np.clip(line.reach - distance, 0, 1)[:, None] * line.opacity
+        pixels += (line.ink - pixels) * coverage
+    drawn = picture.copy()
+    drawn.reshape(-1, 3)[places] = pixels
+    return drawn
+
+
+def _slope(field: np.ndarray, places: np.ndarray, axis: int) -> np.ndarray:
+    """`numpy.gradient` of a field along an axis, at some places only: indices into it, row by row."""
+    columns, values = field.shape[1], field.ravel()
+    here, step = (places // columns, columns) if axis == 0 else (places % columns, 1)
+    before, after = here > 0, here < field.shape[axis] - 1
+    rise = values[places + step * after] - values[places - step * before]
+    return rise / (before.astype(field.dtype) + after)

@@ -1,4 +1,4 @@
-"""The figures below the films: scores of both steps, and how to read the activation."""
+"""The figures below or beside a film: scores of both steps, and how to read the activation."""
 
 from typing import NamedTuple
 
@@ -17,10 +17,12 @@ LUNG, BONE = 60, 190
 SCORES_HEIGHT, ACTIVATION_HEIGHT = 132, 116
 # First and last unit of the two columns; of one width, so that equal scores are bars of equal length.
 LEFT, RIGHT = (20, 496), (528, 1004)
+# The column beside a film, and its height.
+BESIDE, COLUMN_HEIGHT = (672, 1008), 580
 ROW_PITCH = 29
 BAR_FROM_LEFT, BAR_FROM_RIGHT = 164, 58
-SCALE_RIGHT = RIGHT[1] - 14  # the last figure stands half beyond the scale
-LUNG_OUTLINE = "lung outline"
+SCALE_MARGIN = 14  # the last figure stands half beyond the scale
+MODEL_SCORE = ("model score: 0 to 100 in each step", "not a probability")
 
 
 class _Bar(NamedTuple):
@@ -42,14 +44,7 @@ def draw_scores(canvas: Canvas, top: float, reading: Reading) -> None:
         Where the band begins, units.
     reading : Reading
     """
-    steps = ((LEFT, "Step 1", reading.step1), (RIGHT, "Step 2", reading.step2))
-    for column, title, step in steps:
-        canvas.text(title, column[0], top + 28, size=22, grey=WHITE, weight="bold")
-        if step is None:
-            canvas.text(wording.STEP2_NOT_RUN, column[0], top + 61, size=20, grey=QUIET)
-        else:
-            threshold = f"threshold {wording.threshold_text(step.threshold)}"
-            _draw_bars(canvas, column, top + 28, _bars(step), step.threshold, threshold)
+    _draw_steps(canvas, reading, (LEFT, top + 28), (RIGHT, top + 28))
 
 
 def draw_activation(canvas: Canvas, top: float, reading: Reading) -> None:
@@ -64,20 +59,61 @@ def draw_activation(canvas: Canvas, top: float, reading: Reading) -> None:
     """
     canvas.text("Activation", LEFT[0], top + 26, size=22, grey=WHITE, weight="bold")
     if wording.has_region(reading):
-        _draw_share(canvas, top + 26, reading)
-        _draw_scale(canvas, top)
-        line = top + 110
-        after = _draw_sample(canvas, RIGHT[0], line, "50 % contour", 2, WHITE)
-        _draw_sample(canvas, after, line, LUNG_OUTLINE, 1.4, LUNG_BLUE)
+        _draw_share(canvas, LEFT, top + 26, reading)
+        _draw_scale(canvas, RIGHT, top + 26)
+        _draw_samples(canvas, RIGHT, top + 110, reading)
         grid = wording.grid_text(reading)
-        canvas.text(grid, SCALE_RIGHT, line, size=20, grey=QUIET, align="right")
+        canvas.text(grid, RIGHT[1] - SCALE_MARGIN, top + 110, size=20, grey=QUIET, align="right")
     else:
-        normal = reading.activation_label == "normal"
-        why = "normal has no place to point at" if normal else "the activation is empty"
-        canvas.text(f"not drawn: {why}", LEFT[0], top + 58, size=20, grey=QUIET)
-        _draw_sample(canvas, RIGHT[0], top + 26, LUNG_OUTLINE, 1.4, LUNG_BLUE)
-    score = "model score: 0 to 100 in each step, not a probability"
-    canvas.text(score, LEFT[0], top + 94, size=20, grey=QUIET)
+        canvas.text(f"not drawn: {_why_not_drawn(reading)}", LEFT[0], top + 58, size=20, grey=QUIET)
+        _draw_lungs(canvas, RIGHT[0], top + 26, reading)
+    canvas.text(", ".join(MODEL_SCORE), LEFT[0], top + 94, size=20, grey=QUIET)
+
+
+def draw_column(canvas: Canvas, top: float, reading: Reading) -> None:
+    """All of it in one narrow column, beside a film.
+
+    Parameters
+    ----------
+    canvas : Canvas
+    top : float
+        Where the column begins, units; it is `COLUMN_HEIGHT` high.
+    reading : Reading
+    """
+    left = BESIDE[0]
+    _draw_steps(canvas, reading, (BESIDE, top + 22), (BESIDE, top + 162))
+    canvas.text("Activation", left, top + 302, size=22, grey=WHITE, weight="bold")
+    if wording.has_region(reading):
+        _draw_share(canvas, BESIDE, top + 302, reading)
+        _draw_scale(canvas, BESIDE, top + 384)
+        _draw_samples(canvas, BESIDE, top + 468, reading)
+        canvas.text(wording.grid_text(reading), left, top + 496, size=20, grey=QUIET)
+    else:
+        for baseline, line in ((331, "not drawn:"), (357, _why_not_drawn(reading))):
+            canvas.text(line, left, top + baseline, size=20, grey=QUIET)
+        _draw_lungs(canvas, left, top + 384, reading)
+    for baseline, line in zip((540, 566), (f"{MODEL_SCORE[0]},", MODEL_SCORE[1]), strict=True):
+        canvas.text(line, left, top + baseline, size=20, grey=QUIET)
+
+
+def _draw_steps(canvas: Canvas, reading: Reading, *places: tuple[tuple[int, int], float]) -> None:
+    """Title and bars of each step that the model has; a place is a column and the title's baseline."""
+    steps = (reading.step1, reading.step2) if reading.cascade.after else (reading.step1,)
+    for number, (step, (column, baseline)) in enumerate(zip(steps, places, strict=False), start=1):
+        canvas.text(f"Step {number}", column[0], baseline, size=22, grey=WHITE, weight="bold")
+        if step is None:
+            text = wording.step2_not_run(reading.cascade)
+            size = canvas.fitting(text, 20, "regular", column[1] - column[0])
+            canvas.text(text, column[0], baseline + 33, size=size, grey=QUIET)
+        else:
+            threshold = f"threshold {wording.threshold_text(step.threshold)}"
+            _draw_bars(canvas, column, baseline, _bars(step), step.threshold, threshold)
+
+
+def _why_not_drawn(reading: Reading) -> str:
+    if reading.points_at_a_place:
+        return "the activation is empty"
+    return f"{reading.activation_label} has no place to point at"
 
 
 def _bars(step: StepScores) -> list[_Bar]:
@@ -88,11 +124,15 @@ def _bars(step: StepScores) -> list[_Bar]:
     ]
 
 
-def _draw_share(canvas: Canvas, title_baseline: float, reading: Reading) -> None:
-    """How much of the activation lies inside the lungs; a true share, so in per cent."""
+def _draw_share(canvas: Canvas, column: tuple[int, int], title_baseline: float, reading: Reading) -> None:
+    """How much of the activation lies inside the lungs; a true share, so in per cent. Else whose it is."""
+    if reading.inside is None:
+        source = f"for {wording.activation_source(reading)}"
+        canvas.text(source, column[0], title_baseline + ROW_PITCH, size=21, grey=TEXT)
+        return
     share, least = reading.inside.both, reading.least_inside
     bar = _Bar("inside the lungs", share, wording.share_text(share, least), leads=True)
-    _draw_bars(canvas, LEFT, title_baseline, [bar], least, f"threshold {wording.threshold_text(least)} %")
+    _draw_bars(canvas, column, title_baseline, [bar], least, f"threshold {wording.threshold_text(least)} %")
 
 
 def _draw_bars(
@@ -123,11 +163,12 @@ def _draw_bars(
     canvas.text(threshold_text, middle, title_baseline, size=20, grey=QUIET, align="centre")
 
 
-def _draw_scale(canvas: Canvas, top: float) -> None:
+def _draw_scale(canvas: Canvas, column: tuple[int, int], heading_baseline: float) -> None:
     """The colour on lung and on bone with its figures."""
-    left, right = RIGHT[0], SCALE_RIGHT
+    left, right, top = column[0], column[1] - SCALE_MARGIN, heading_baseline - 26
     heading = "Activation, % of this film’s maximum"
-    canvas.text(heading, left, top + 26, size=22, grey=WHITE, weight="bold")
+    size = canvas.fitting(heading, 22, "bold", column[1] - left)
+    canvas.text(heading, left, heading_baseline, size=size, grey=WHITE, weight="bold")
     bar = canvas.box(left, top + 38, right, top + 58)
     rows, columns = bar.shape[:2]
     background = np.full((rows, columns), LUNG, np.uint8)
@@ -142,6 +183,18 @@ def _draw_scale(canvas: Canvas, top: float) -> None:
         canvas.upright(x, top + 38 - rise, top + 62, width=width, grey=grey)
         align = "left" if percent == 0 else "centre"
         canvas.text(str(percent), x, top + 82, size=20, grey=grey, weight=weight, align=align)
+
+
+def _draw_samples(canvas: Canvas, column: tuple[int, int], baseline: float, reading: Reading) -> None:
+    """The contour and the outline, side by side."""
+    after = _draw_sample(canvas, column[0], baseline, "50 % contour", 2, WHITE)
+    _draw_lungs(canvas, after, baseline, reading)
+
+
+def _draw_lungs(canvas: Canvas, left: float, baseline: float, reading: Reading) -> None:
+    """What the line round the lungs is, where they were sought."""
+    if reading.model.lungs:
+        _draw_sample(canvas, left, baseline, "lung outline", 1.4, LUNG_BLUE)
 
 
 def _draw_sample(

@@ -1,34 +1,47 @@
 """The Structured Report: a reading in codes, for machines, and in a few sentences, for people.
 
-Comprehensive 3D SR by TID 1500 (DICOM PS3.16), primary result of the IHE AI Results profile.
+Comprehensive 3D SR by TID 1500 (DICOM PS3.16), primary result of the IHE AI Results profile. Its regions are
+two-dimensional and no item refers to another, so that older classes hold the same content.
 """
 
 import datetime
-from decimal import Decimal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 
-import numpy as np
 from highdicom import sr
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from daemon.results import codes, wording
+from daemon.results import codes, kinds, report_groups, texture_groups, wording
 from daemon.results.film import (
     PRODUCT,
     complete_header,
-    derive_uid,
     device_uid,
-    equipment,
     finish,
-    instance_number,
+    instance,
     result_uid,
     series_uid,
 )
-from model.findings import Decision, ModelVersion, Reading, StepScores
+from daemon.results.languages import ENGLISH, LANGUAGES, Sentences, character_set, fitting
+from daemon.results.template import StandIns, Template, of_film
+from model.findings import ModelVersion, Reading
+from model.texture.features import Textures
 
-KIND = "SR"
+KIND = kinds.STRUCTURED_REPORT
 SERIES_NUMBER = 9002
 SERIES_DESCRIPTION = "Firstread AI - not for diagnosis - report"
-COMMENT = f"{wording.RESEARCH_USE}. {wording.NOT_REVIEWED.capitalize()}."
+IODS = {
+    "comprehensive-3d": sr.Comprehensive3DSR,
+    "comprehensive": sr.ComprehensiveSR,
+    "enhanced": sr.EnhancedSR,
+}
+_PREDECESSOR = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_DIRECTIONS = {
+    "direction of rows": codes.PATIENT_ORIENTATION_ROW,
+    "direction of columns": codes.PATIENT_ORIENTATION_COLUMN,
+}
 
 
 def build(
@@ -39,6 +52,11 @@ def build(
     *,
     rows: int,
     columns: int,
+    iod: str = "comprehensive-3d",
+    language: str = "en",
+    retrospective: bool = False,
+    predecessors: Sequence[Dataset] = (),
+    textures: Textures = MappingProxyType({}),
 ) -> Dataset:
     """Write a reading as a report in the film's study.
 
@@ -53,12 +71,24 @@ def build(
         Time of production, aware.
     rows, columns : int
         Matrix of the film, pixels; regions are given in it.
+    iod : str
+        One of `IODS`, for a PACS that refuses Comprehensive 3D SR; the content is the same.
+    language : str
+        One of `languages.LANGUAGES`, for the *Summary*; where the film's character set lacks one of its
+        letters, the *Summary* is English.
+    retrospective : bool
+        Whether the film was asked of the archive.
+    predecessors : sequence of Dataset
+        Reports on the same film by earlier versions of a model, which this one stands for; itself not.
+    textures : Textures
+        What `model.texture.regions.textures` finds in the lungs and the region of the reading; empty for a
+        report without.
 
     Returns
     -------
     Dataset
-        Comprehensive 3D SR Storage with file meta, Explicit VR Little Endian; the same bytes for the same
-        arguments.
+        Comprehensive 3D, Comprehensive or Enhanced SR Storage with file meta, Explicit VR Little Endian; the
+        same bytes for the same arguments.
 
     Raises
     ------
@@ -67,14 +97,112 @@ def build(
 
     References
     ----------
-    DICOM PS3.3 A.35.13; PS3.16 TID 1500, 1410, 1600 and 4019.
+    DICOM PS3.3 A.35.13, A.35.3 and A.35.2; PS3.16 TID 1500, 1204, 1410, 1600 and 4019.
     """
+    report_uid = result_uid(film, film_digest, reading.model, KIND)
+    summary = wording.summary(reading, LANGUAGES[language], retrospective)
+    sentences = fitting(film, language, summary)
+    if sentences is not LANGUAGES[language]:
+        summary = wording.summary(reading, sentences, retrospective)
+    kind = variant(KIND, iod, sentences.code.value, bool(textures))
+    uid = result_uid(film, film_digest, reading.model, kind)
+    region = wording.region_of(reading, rows, columns)
+    directions, view = _directions(film), film.get("ViewPosition")
+    common = _Common(
+        report_groups.said(reading, region, retrospective),
+        iod,
+        sentences.code.value,
+        str(film.SOPClassUID),
+        view if view in codes.VIEWS else "",
+        bool(directions),
+        texture_groups.measured(textures, region),
+        tuple(_names(one) for one in predecessors if one.SOPInstanceUID != uid),
+    )
+    values = {
+        "report": uid,
+        "series of the report": series_uid(film, reading.model, KIND),
+        "rows": str(rows),
+        "columns": str(columns),
+        "summary": _lines(summary),
+        **of_film(film),
+        **dict(zip(_DIRECTIONS, directions, strict=False)),
+        **report_groups.values(reading, region, report_uid, rows, columns),
+        **texture_groups.values(textures, reading, region, report_uid, rows, columns),
+    }
+    terms = character_set(film)
+    return finish(_template(common).filled(values, terms), film, now, character_set=terms)
+
+
+@dataclass(frozen=True)
+class _Common:
+    """What reports have in common that are made from one template.
+
+    Parameters
+    ----------
+    said : report_groups.Said
+    iod, language, sop_class_uid : str
+    view : str
+        *View Position*; empty where the report says none.
+    has_directions : bool
+    measured : tuple of texture_groups.Measured
+    predecessors : tuple
+        `_names` of each.
+    """
+
+    said: report_groups.Said
+    iod: str
+    language: str
+    sop_class_uid: str
+    view: str
+    has_directions: bool
+    measured: tuple[texture_groups.Measured, ...]
+    predecessors: tuple[tuple[str, ...], ...]
+
+
+@lru_cache(maxsize=256)
+def _template(common: _Common) -> Template:
+    """A report with gaps for what each film has of its own."""
+    stand_ins = StandIns()
+    film = stand_ins.film(common.sop_class_uid)
+    film.ViewPosition = common.view
+    if common.has_directions:
+        film.PatientOrientation = [stand_ins.text(name) for name in _DIRECTIONS]
     header = complete_header(film)
-    header.Rows, header.Columns = rows, columns
-    uid = result_uid(film, film_digest, reading.model, KIND)
-    series = (series_uid(film, reading.model, KIND), SERIES_NUMBER, SERIES_DESCRIPTION)
-    groups = _groups(header, reading, uid)
-    return document(film, header, groups, wording.summary(reading), reading.model, series, uid, now)
+    header.Rows, header.Columns = int(stand_ins.text("rows")), int(stand_ins.text("columns"))
+    ds = document(
+        film,
+        header,
+        report_groups.groups(common.said, header, stand_ins)
+        + texture_groups.groups(common.measured, common.said.model, header, stand_ins),
+        (stand_ins.text("summary"),),
+        common.said.model,
+        (stand_ins.uid("series of the report"), SERIES_NUMBER, SERIES_DESCRIPTION),
+        stand_ins.uid("report"),
+        iod=IODS[common.iod],
+        language=LANGUAGES[common.language],
+        predecessors=[_named(names) for names in common.predecessors],
+        more_schemes=[codes.ibsi_scheme()] if common.measured else [],
+    )
+    return Template(ds, stand_ins)
+
+
+def _names(report: Dataset) -> tuple[str, ...]:
+    """What highdicom is told of a predecessor."""
+    return tuple(str(report[keyword].value) for keyword in _PREDECESSOR)
+
+
+def _named(names: tuple[str, ...]) -> Dataset:
+    report = Dataset()
+    for keyword, name in zip(_PREDECESSOR, names, strict=True):
+        setattr(report, keyword, name)
+    return report
+
+
+def variant(kind: str, iod: str, language: str, has_texture: bool = False) -> str:
+    """Kind of a report for its UID: another class or another text under one UID would be a conflict."""
+    usual = {"comprehensive-3d", "en"}
+    unusual = [name for name in (iod, language) if name not in usual]
+    return " ".join([kind, *unusual, *["texture"] * has_texture])
 
 
 def document(
@@ -85,9 +213,13 @@ def document(
     model: ModelVersion,
     series: tuple[str, int, str],
     uid: str,
-    now: datetime.datetime,
+    *,
+    iod: type[Dataset] = sr.Comprehensive3DSR,
+    language: Sentences = ENGLISH,
+    predecessors: Sequence[Dataset] = (),
+    more_schemes: Sequence[Dataset] = (),
 ) -> Dataset:
-    """A report of `groups` on one film, by the model.
+    """A report of `groups` on one film, by the model, without what `film.finish` adds.
 
     Parameters
     ----------
@@ -104,11 +236,17 @@ def document(
         UID, number and description.
     uid : str
         *SOP Instance UID*.
-    now : datetime
-        Time of production, aware.
+    iod : type
+        highdicom's class, one of `IODS`.
+    language : Sentences
+        Of the *Summary*.
+    predecessors : sequence of Dataset
+        For *Predecessor Documents Sequence*.
+    more_schemes : sequence of Dataset
+        For *Coding Scheme Identification Sequence*, beside that of the private codes.
     """
     report = sr.MeasurementReport(
-        observation_context=_observation_context(model),
+        observation_context=sr.ObservationContext(observer_device_context=observer(model)),
         procedure_reported=codes.IMAGING_PROCEDURE,
         imaging_measurements=groups,
         title=codes.REPORT_TITLE,
@@ -117,27 +255,19 @@ def document(
     )
     root = report[0]
     _add_film_descriptors(root, film)
-    _insert_texts(root, summary)
-    _separate(root)
-    ds = sr.Comprehensive3DSR(
+    _insert_texts(root, summary, language)
+    separate(root)
+    return iod(
         evidence=[header],
         content=root,
-        series_instance_uid=series[0],
-        series_number=series[1],
-        series_description=series[2],
-        sop_instance_uid=uid,
-        instance_number=instance_number(film),
-        manufacturer=PRODUCT,
-        manufacturer_model_name=PRODUCT,
-        software_versions=model.version,
         is_complete=True,
-        coding_schemes=[codes.private_scheme()],
-        contributing_equipment=[equipment(model)],
+        coding_schemes=[codes.private_scheme(), *more_schemes],
+        previous_versions=predecessors or None,
+        **instance(film, model, uid, series),
     )
-    return finish(ds, film, now)
 
 
-def _observation_context(model: ModelVersion) -> sr.ObservationContext:
+def observer(model: ModelVersion) -> sr.ObserverContext:
     """A device reports, never a person (TID 1001, 1004)."""
     device = sr.DeviceObserverIdentifyingAttributes(
         uid=device_uid(model),
@@ -145,121 +275,7 @@ def _observation_context(model: ModelVersion) -> sr.ObservationContext:
         manufacturer_name=PRODUCT,
         model_name=f"{model.name} {model.version}",
     )
-    return sr.ObservationContext(observer_device_context=sr.ObserverContext(codes.DEVICE, device))
-
-
-def _groups(header: Dataset, reading: Reading, uid: str) -> list:
-    """One group for each class that was scored, normality first."""
-    return [
-        _group(header, reading, number, label, uid)
-        for number, step in enumerate((reading.step1, reading.step2), start=1)
-        if step is not None
-        for label in step.labels
-        if label in codes.FINDINGS
-    ]
-
-
-def _group(
-    header: Dataset, reading: Reading, number: int, label: str, uid: str
-) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
-    """Score and decision of one class (TID 1410).
-
-    On a planar region, if need be the whole film: a viewer that shows regions only then shows every class.
-    """
-    step = reading.step1 if number == 1 else reading.step2
-    evaluations = [sr.QualitativeEvaluation(codes.DECISION, _decision(reading.decision, label))]
-    if label == "normal":
-        evaluations.append(sr.QualitativeEvaluation(codes.NORMALITY, _normality(reading.decision)))
-    if label == "other virus":
-        evaluations.append(sr.QualitativeEvaluation(codes.MODEL_CLASS, codes.OTHER_VIRUS))
-    measurements = [_score(step.scores[step.labels.index(label)], step.threshold)]
-    outline, side = _whole_film(header.Rows, header.Columns), None
-    if wording.has_region(reading) and (number, label) == (reading.activation_step, reading.activation_label):
-        outline, side = wording.region_of(reading, header.Rows, header.Columns)
-        measurements += _shares(reading)
-    identifier = f"Step {number}: {label}"
-    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(derive_uid("tracking", uid, identifier), identifier),
-        referenced_region=_image_region(header, outline),
-        finding_type=codes.FINDINGS[label],
-        algorithm_id=_algorithm(reading, step),
-        finding_sites=[_lung(side)] if side else None,
-        measurements=measurements,
-        qualitative_evaluations=evaluations,
-    )
-
-
-def _whole_film(rows: int, columns: int) -> np.ndarray:
-    """Closed outline of the whole film, (5, 2) float, column and row."""
-    return np.array([(0, 0), (columns, 0), (columns, rows), (0, rows), (0, 0)], float)
-
-
-def _image_region(header: Dataset, outline: np.ndarray) -> sr.ImageRegion:
-    """A closed line on the film, in its pixels (PS3.3 C.18.6)."""
-    source = sr.SourceImageForRegion(header.SOPClassUID, header.SOPInstanceUID)
-    return sr.ImageRegion(sr.GraphicTypeValues.POLYLINE, outline, source)
-
-
-def _lung(side: str) -> sr.FindingSite:
-    """The right, the left or both lungs as a place."""
-    return sr.FindingSite(codes.LUNG, laterality=codes.LATERALITY[side])
-
-
-def _algorithm(reading: Reading, step: StepScores) -> sr.AlgorithmIdentification:
-    """Which algorithm, and with which thresholds (TID 4019)."""
-    model = reading.model
-    return sr.AlgorithmIdentification(
-        name=model.name,
-        version=model.version,
-        manufacturer=PRODUCT,
-        family=codes.ARTIFICIAL_INTELLIGENCE,
-        parameters=[
-            f"threshold {wording.threshold_text(step.threshold)} of 100",
-            f"lungs found by {model.lungs}",
-            f"inside lungs at least {wording.threshold_text(reading.least_inside)} %",
-            f"weights sha256 {model.weights_sha256[:12]}",
-        ],
-    )
-
-
-def _score(score: float, threshold: float) -> sr.Measurement:
-    """The score of a class."""
-    return _percentage(codes.CERTAINTY, score, wording.rounded_percent(score, threshold))
-
-
-def _shares(reading: Reading) -> list[sr.Measurement]:
-    """How much of the activation lies inside both lungs, and inside each."""
-    inside = reading.inside
-    both = wording.rounded_percent(inside.both, reading.least_inside)
-    sides = [("both", inside.both, both)]
-    sides += [(side, share, wording.rounded_percent(share)) for side, share in inside._asdict().items()]
-    return [_percentage(codes.INSIDE_LUNGS, share, shown, _lung(side)) for side, share, shown in sides]
-
-
-def _percentage(
-    name: sr.CodedConcept, share: float, shown: Decimal, site: sr.FindingSite | None = None
-) -> sr.Measurement:
-    """A share in per cent: as shown in *Numeric Value*, in full in *Floating Point Value*."""
-    sites = [site] if site else None
-    measurement = sr.Measurement(name, float(share) * 100, codes.PERCENT, finding_sites=sites)
-    measurement[0].MeasuredValueSequence[0].NumericValue = str(shown)
-    return measurement
-
-
-def _decision(decision: Decision, label: str) -> sr.CodedConcept:
-    """What the decision says of one class."""
-    refined = (Decision.COVID19, Decision.OTHER_VIRUS)
-    if decision.indeterminate or (decision is Decision.VIRAL and label in refined):
-        return codes.UNDETERMINED
-    said = label == decision or (label == Decision.VIRAL and decision in refined)
-    return codes.PRESENT if said else codes.ABSENT
-
-
-def _normality(decision: Decision) -> sr.CodedConcept:
-    """What the decision says of the film as a whole (PS3.16 CID 242)."""
-    if decision.indeterminate:
-        return codes.NORMALITY_UNDETERMINED
-    return codes.NORMAL if decision is Decision.NORMAL else codes.ABNORMAL
+    return sr.ObserverContext(codes.DEVICE, device)
 
 
 def _add_film_descriptors(root: Dataset, film: Dataset) -> None:
@@ -274,21 +290,28 @@ def _add_film_descriptors(root: Dataset, film: Dataset) -> None:
     view = codes.VIEWS.get(film.get("ViewPosition"))
     if view:
         entry.ContentSequence.append(sr.CodeContentItem(codes.IMAGE_VIEW, view, relationship))
+    for name, direction in zip(_DIRECTIONS.values(), _directions(film), strict=False):
+        entry.ContentSequence.append(sr.TextContentItem(name, direction, relationship))
+
+
+def _directions(film: Dataset) -> Sequence[str]:
+    """Where the film's rows and columns run, if it states both."""
     orientation = film.get("PatientOrientation")
-    if isinstance(orientation, MultiValue) and len(orientation) == 2 and all(orientation):
-        names = (codes.PATIENT_ORIENTATION_ROW, codes.PATIENT_ORIENTATION_COLUMN)
-        for name, direction in zip(names, orientation, strict=True):
-            entry.ContentSequence.append(sr.TextContentItem(name, direction, relationship))
+    is_stated = isinstance(orientation, MultiValue) and len(orientation) == 2 and all(orientation)
+    return orientation if is_stated else ()
 
 
-def _insert_texts(root: Dataset, summary: tuple[str, ...]) -> None:
+def _insert_texts(root: Dataset, summary: tuple[str, ...], language: Sentences) -> None:
     """Comment and Summary, first of all that the report contains."""
     relationship = sr.RelationshipTypeValues.CONTAINS
     texts = [
-        sr.TextContentItem(codes.COMMENT, COMMENT, relationship),
+        sr.TextContentItem(codes.COMMENT, wording.COMMENT, relationship),
         # A reader sees lines; one that drops the line ends still sees sentences.
-        sr.TextContentItem(codes.SUMMARY, "\r\n".join(summary), relationship),
+        sr.TextContentItem(codes.SUMMARY, _lines(summary), relationship),
     ]
+    if language is not ENGLISH:
+        # The rest of the report is English, codes and comment, and so says its root (TID 1204).
+        texts[1].ContentSequence = sr.LanguageOfContentItemAndDescendants(language.code)
     first = next(
         number
         for number, item in enumerate(root.ContentSequence)
@@ -298,9 +321,13 @@ def _insert_texts(root: Dataset, summary: tuple[str, ...]) -> None:
         root.ContentSequence.insert(first + number, item)
 
 
-def _separate(item: Dataset) -> None:
+def _lines(summary: tuple[str, ...]) -> str:
+    return "\r\n".join(summary)
+
+
+def separate(item: Dataset) -> None:
     """Headings and paragraphs for every container: CONTINUOUS runs all text into one (PS3.3 C.18.8)."""
     if item.ValueType == "CONTAINER":
         item.ContinuityOfContent = "SEPARATE"
     for child in item.get("ContentSequence", ()):
-        _separate(child)
+        separate(child)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from model.cascade import Cascade
 from model.decode import UnreadableFilm
 from model.evaluation.films import JudgedFilm, prepare_file
 from model.findings import Reading
@@ -14,7 +15,7 @@ from model.lungs import Found
 from model.reader import PreparedFilm, Reader
 from model.scope import OutOfScope
 
-CLASSES = ("normal", "bacterial", "viral", "covid19")  # of the films; viral is other than COVID-19
+CLASSES = ("normal", "bacterial", "viral", "covid19")  # the paper's; viral is other than COVID-19
 LEAST = 1e-9  # added to every score: where both steps leave nothing, all classes are alike
 BATCH = 64  # films in memory at once
 
@@ -28,10 +29,10 @@ class Judged:
     films : (n,) object
         `JudgedFilm`, those that were read.
     truth : (n,) int
-        Place of each film's label in `CLASSES`.
-    logits1, logits2 : (n, 3) float32
-        Of each step; step 2 answers every film here, asked or not.
-    step1, step2 : (n, 3) float64
+        Place of each film's class in `classes`.
+    logits1, logits2 : (n, labels) float32
+        Of each step; step 2 answers every film here, asked or not. (n, 0) of a step that is not there.
+    step1, step2 : (n, labels) float64
         Scores of each step, at the version's temperatures.
     features : (n, k) float32
         Penultimate features.
@@ -44,6 +45,8 @@ class Judged:
         Those that were not read, and why; the reason's code comes first.
     milliseconds_per_film : float
         From file to decision, one film after the other made ready, in batches answered.
+    cascade : Cascade
+        What the version can say.
     """
 
     films: np.ndarray
@@ -57,11 +60,17 @@ class Judged:
     inside: np.ndarray
     refused: tuple[tuple[JudgedFilm, str], ...]
     milliseconds_per_film: float
+    cascade: Cascade
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the films can be: the classes of the version."""
+        return tuple(name for name, _ in self.cascade.classes)
 
     @property
     def scores(self) -> np.ndarray:
-        """Forced answer, see `four_classes`, (n, 4) float64."""
-        return four_classes(self.step1, self.step2)
+        """Forced answer, see `forced_scores`, (n, classes) float64."""
+        return forced_scores(self.step1, self.step2, self.cascade)
 
     def of(self, **values: object) -> "Judged":
         """The films whose fields have these values, e.g. ``source="ieee"``."""
@@ -75,36 +84,42 @@ class Judged:
         return replace(self, **kept, refused=tuple(pair for pair in self.refused if fits(pair[0])))
 
 
-def four_classes(step1: np.ndarray, step2: np.ndarray) -> np.ndarray:
-    """Scores of `CLASSES` where an answer is forced.
+def forced_scores(step1: np.ndarray, step2: np.ndarray, cascade: Cascade) -> np.ndarray:
+    """Scores of a version's classes where an answer is forced.
 
-    Both steps are asked whether it is viral, so their odds for it are multiplied and the root is taken;
-    within not viral step 1 parts normal from bacterial, within viral step 2 parts COVID-19 from other virus.
-    Steps that agree give what either says. On the validation films of gao-2020 an accuracy of 0.86, against
-    0.80 for viral of step 1 times COVID-19 or other virus of step 2, where a step 2 in doubt speaks against
-    viral alone.
+    Of two steps both are asked whether it is what step 2 refines, such as viral, so their odds for it are
+    multiplied and the root is taken; beside it step 1 parts what it knows, normal from bacterial, within it
+    step 2, COVID-19 from other virus. Steps that agree give what either says. On the validation films of
+    gao-2020 an accuracy of 0.86, against 0.80 for viral of step 1 times COVID-19 or other virus of step 2,
+    where a step 2 in doubt speaks against viral alone.
 
     Parameters
     ----------
-    step1, step2 : (n, 3) float
-        normal, bacterial, viral; and not viral, COVID-19, other virus.
+    step1, step2 : (n, labels) float
+        Scores; (n, 0) of a step that is not there, with which an answer is that of step 1.
+    cascade : Cascade
 
     Returns
     -------
-    (n, 4) float64
+    (n, classes) float64
         0 to 1, sum 1.
     """
+    first, second = cascade.labels(1), cascade.labels(2)
+    names = [label for _, label in cascade.classes]
+    if not second:
+        return step1.astype(float)[:, [first.index(name) for name in names]]
     step1, step2 = (scores.astype(float) + LEAST for scores in (step1, step2))
-    (normal, bacterial, viral), (not_viral, covid19, other) = step1.T, step2.T
-    for_viral = np.sqrt(viral * (covid19 + other))
-    against = np.sqrt((normal + bacterial) * not_viral)
+    refined = first.index(cascade.after)
+    # What each step leaves to the classes that it parts: beside the refined label, and within it.
+    beside, within = np.delete(step1, refined, axis=1).sum(axis=1), step2[:, 1:].sum(axis=1)
+    against, for_it = np.sqrt(beside * step2[:, 0]), np.sqrt(step1[:, refined] * within)
     products = [
-        against * normal / (normal + bacterial),
-        against * bacterial / (normal + bacterial),
-        for_viral * other / (covid19 + other),
-        for_viral * covid19 / (covid19 + other),
+        for_it * step2[:, second.index(name)] / within
+        if name in second
+        else against * step1[:, first.index(name)] / beside
+        for name in names
     ]
-    return np.stack(products, axis=1) / (for_viral + against)[:, np.newaxis]
+    return np.stack(products, axis=1) / (against + for_it)[:, np.newaxis]
 
 
 def judge(reader: Reader, films: Sequence[JudgedFilm], root: Path) -> Judged:
@@ -124,10 +139,15 @@ def judge(reader: Reader, films: Sequence[JudgedFilm], root: Path) -> Judged:
     Raises
     ------
     ValueError
-        If a label is none of `CLASSES`.
+        If a label says no class of the version, or might say more than one.
     """
-    if strange := {film.label for film in films} - set(CLASSES):
-        raise ValueError(f"found the labels {sorted(strange)}, expected {', '.join(CLASSES)}")
+    cascade = reader.model.cascade
+    class_of = {label: cascade.class_of(label) for label in {film.label for film in films}}
+    if strange := [label for label, name in class_of.items() if name is None]:
+        known = (film for step in cascade.steps for label in step for film in label.films)
+        told = ", ".join(film for film in dict.fromkeys(known) if cascade.class_of(film))
+        raise ValueError(f"found the labels {sorted(strange)}, expected {told}")
+    classes = [name for name, _ in cascade.classes]
     read: list[JudgedFilm] = []
     refused: list[tuple[JudgedFilm, str]] = []
     parts: list[tuple] = [_said(reader, [], [])]
@@ -156,7 +176,7 @@ def judge(reader: Reader, films: Sequence[JudgedFilm], root: Path) -> Judged:
     )
     return Judged(
         films=_objects(read),
-        truth=np.array([CLASSES.index(film.label) for film in read], int),
+        truth=np.array([classes.index(class_of[film.label]) for film in read], int),
         logits1=logits1,
         logits2=logits2,
         step1=step1,
@@ -166,6 +186,7 @@ def judge(reader: Reader, films: Sequence[JudgedFilm], root: Path) -> Judged:
         inside=inside,
         refused=tuple(refused),
         milliseconds_per_film=round(1000 * elapsed / len(films), 2),
+        cascade=cascade,
     )
 
 
@@ -180,8 +201,7 @@ def _said(reader: Reader, films: list[PreparedFilm], lungs: list[Found]) -> tupl
 
 
 def _inside(reading: Reading) -> float:
-    points_at_a_place = reading.activation_label != "normal" and reading.inside is not None
-    return reading.inside.both if points_at_a_place else np.nan
+    return reading.inside.both if reading.points_at_a_place and reading.inside is not None else np.nan
 
 
 def _objects(values: list) -> np.ndarray:

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from model.activation import share_inside
 from model.evaluation import bootstrap, metrics
-from model.evaluation.answers import CLASSES, Judged, four_classes
+from model.evaluation.answers import CLASSES, Judged, forced_scores
 from model.evaluation.bootstrap import DIGITS
 from model.evaluation.films import JudgedFilm, prepare_picture
 from model.reader import Reader
@@ -269,7 +269,8 @@ def parts_of_the_film(
                 prepare_picture(show(masks[film.file], of.display), reader.input_sizes)
                 for film, of in zip(batch, whole, strict=True)
             ]
-            scores[name].append(four_classes(*reader.scores(reader.answer(shown, lungs))))
+            of_steps = reader.scores(reader.answer(shown, lungs))
+            scores[name].append(forced_scores(*of_steps, reader.model.cascade))
     if not outlined:
         return {name: {"n": 0} for name in PARTS}
     return {name: _of_scores(outlined, np.concatenate(of_part)) for name, of_part in scores.items()}

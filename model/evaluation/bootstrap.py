@@ -28,6 +28,8 @@ def draw_weights(groups: Sequence[str], draws: int = DRAWS) -> np.ndarray:
     (draws, films) float64
         Whole numbers; the same for the same groups.
     """
+    if not len(groups):
+        return np.empty((draws, 0))
     patients, place = np.unique(np.asarray(groups), return_inverse=True)
     share = np.full(len(patients), 1 / len(patients))
     return np.random.default_rng(SEED).multinomial(len(patients), share, draws)[:, place].astype(float)

@@ -13,7 +13,7 @@ from model.evaluation.evaluate import BATCH_SIZE, report
 from model.evaluation.films import JudgedFilm, read_films, split
 from model.evaluation.robustness import robustness
 from model.reader import Reader
-from model.weights import open_version
+from model.weights import WeightsInvalid, open_version
 
 SIDES = ("training sources", "held-out sources")
 
@@ -36,8 +36,19 @@ def write_card(version_name: str | Path, manifest_csv: Path, root: Path, now: da
     -------
     Path
         The ``card.md``; beside it ``figures.json``, every figure, and ``card/``, the pictures.
+
+    Raises
+    ------
+    WeightsInvalid
+        If the version's classes are not the four that a card has words for.
     """
-    version, reader = open_version(version_name), Reader(version_name, BATCH_SIZE)
+    version = open_version(version_name)
+    if (classes := tuple(name for name, _ in version.cascade.classes)) != CLASSES:
+        raise WeightsInvalid(
+            f"{version.folder}: found the classes {', '.join(classes)}, expected {', '.join(CLASSES)}: the "
+            "words of a card are about these; evaluate without --card gives the figures"
+        )
+    reader = Reader(version_name, BATCH_SIZE)
     films = read_films(manifest_csv)
     sides = split(films, version.recipe)
     trained_on = judge(reader, sides["train"], root)

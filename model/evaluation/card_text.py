@@ -53,7 +53,7 @@ def _head(found: Mapping) -> str:
         ("", ""),
         [
             ("model", f"{found['name']} {found['version']}"),
-            ("finds the lungs", found["lungs"]),
+            ("finds the lungs", found["lungs"] or "none"),
             ("weights of both, SHA-256", found["weights_sha256"]),
             ("activation", found["method"]),
             ("time for a film, file to decision", f"{found['milliseconds_per_film']} ms on the machine used"),

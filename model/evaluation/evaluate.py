@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from model.evaluation import bootstrap, metrics
-from model.evaluation.answers import CLASSES, Judged, judge
+from model.evaluation.answers import Judged, judge
 from model.evaluation.films import read_films
 from model.evaluation.redrawn import redrawn
 from model.reader import Reader
@@ -27,6 +27,36 @@ def evaluate(
     ----------
     version_name : str or Path
         As for `Reader`.
+    manifest_csv, root, folds, sources
+        As for `judge_set`.
+
+    Returns
+    -------
+    dict
+        What `judge_set` says of the version and the films, milliseconds_per_film, classes, `figures` of all
+        films, refused with the reason of each, and `figures` of each source, age group and geometry.
+
+    Raises
+    ------
+    NoFilms
+        If no film is in these folds and sources.
+    """
+    about, judged = judge_set(Reader(version_name, BATCH_SIZE), manifest_csv, root, folds, sources)
+    return about | report(judged)
+
+
+def judge_set(
+    reader: Reader,
+    manifest_csv: Path,
+    root: Path,
+    folds: Collection[int] | None = None,
+    sources: Collection[str] | None = None,
+) -> tuple[dict, Judged]:
+    """Read labelled films with a version.
+
+    Parameters
+    ----------
+    reader : Reader
     manifest_csv : Path
         The films, see `model.evaluation.films.read_films`.
     root : Path
@@ -38,9 +68,9 @@ def evaluate(
 
     Returns
     -------
-    dict
-        model, version, weights_sha256, folds, sources, milliseconds_per_film, classes, `figures` of all
-        films, refused with the reason of each, and `figures` of each source, age group and geometry.
+    about : dict
+        model, version, weights_sha256, folds and sources.
+    judged : Judged
 
     Raises
     ------
@@ -48,15 +78,14 @@ def evaluate(
         If no film is in these folds and sources.
     """
     films = read_films(manifest_csv, folds, sources)
-    reader = Reader(version_name, BATCH_SIZE)
-    return {
+    about = {
         "model": reader.model.name,
         "version": reader.model.version,
         "weights_sha256": reader.model.weights_sha256,
         "folds": "all" if folds is None else sorted(folds),
         "sources": sorted({film.source for film in films}),
-        **report(judge(reader, films, root)),
     }
+    return about, judge(reader, films, root)
 
 
 def report(judged: Judged) -> dict:
@@ -77,7 +106,7 @@ def report(judged: Judged) -> dict:
     }
     return {
         "milliseconds_per_film": judged.milliseconds_per_film,
-        "classes": list(CLASSES),
+        "classes": list(judged.classes),
         **figures(judged),
         "refused": {film.file: reason for film, reason in judged.refused},
         **parted,

@@ -1,14 +1,16 @@
 """The films that judge a version: rows of a manifest, and the way of each through the node's own door."""
 
 import csv
+import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
+from model.decode import UnreadableFilm
 from model.reader import InputSizes, PreparedFilm, prepare, ready
 from model.scope import ScopeRules
 from model.training.films import LabelledFilm, read_picture, sample, select, without_groups_of
@@ -19,7 +21,11 @@ class NoFilms(ValueError):
 
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png"})
+_WORDS = ("sex", "ethnicity", "view", "manufacturer", "position")
+_OF_AGE = 18  # years
 RULES = ScopeRules(min_rows=1, min_columns=1)  # the node's, but for the size: films of a set are reduced
+# Of films that show no lungs the set says what they are.
+ANY = replace(RULES, sop_classes=(), modalities=(), body_parts=(), views=())
 
 
 @dataclass(frozen=True)
@@ -33,11 +39,24 @@ class JudgedFilm(LabelledFilm):
     geometry : str
         What was done to the film's shape before it came into the set.
     licence : str
+    age : float or None
+        Years; None where the manifest has no number.
+    sex, ethnicity, view, manufacturer, position : str
+        In the manifest's words; empty where it has none.
+    bmi : float or None
+        kg/m2.
     """
 
     age_group: str = "unknown"
     geometry: str = "unknown"
     licence: str = ""
+    age: float | None = None
+    sex: str = ""
+    bmi: float | None = None
+    ethnicity: str = ""
+    view: str = ""
+    manufacturer: str = ""
+    position: str = ""
 
 
 def read_films(
@@ -49,6 +68,7 @@ def read_films(
     ----------
     manifest_csv : Path
         With at least the columns file, label and group_id; and fold and source where these are asked for.
+        Without age_group the column age says it.
     folds : collection of int, optional
         Only these; all where not given.
     sources : collection of str, optional
@@ -66,8 +86,9 @@ def read_films(
         films = [
             JudgedFilm(
                 row["file"], row["label"], row["group_id"], row.get("source", "unknown"),
-                int(row.get("fold", -1)), row.get("age_group", "unknown"), row.get("geometry", "unknown"),
-                row.get("licence", ""),
+                int(row.get("fold", -1)), row.get("age_group") or _age_group(_number(row.get("age"))),
+                row.get("geometry", "unknown"), row.get("licence", ""), _number(row.get("age")),
+                bmi=_number(row.get("bmi")), **{name: (row.get(name) or "").strip() for name in _WORDS},
             )
             for row in csv.DictReader(lines)
             if (sources is None or row["source"] in sources) and (folds is None or int(row["fold"]) in folds)
@@ -75,6 +96,19 @@ def read_films(
     if not films:
         raise NoFilms(f"{manifest_csv}: found no film in folds {folds} of sources {sources}")
     return films
+
+
+def _number(text: str | None) -> float | None:
+    """A number that may be an age or a BMI; None for words such as ``early 40s``."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _age_group(age: float | None) -> str:
+    return "unknown" if age is None else "paediatric" if age < _OF_AGE else "adult"
 
 
 def split(films: Sequence[JudgedFilm], recipe: Mapping) -> dict[str, list[JudgedFilm]]:
@@ -116,8 +150,15 @@ def prepare_file(path: Path, sizes: InputSizes) -> PreparedFilm:
     OutOfScope, UnreadableFilm
         As `model.reader.prepare`.
     """
-    is_picture = path.suffix.lower() in PICTURES
-    return prepare(as_film(read_picture(path)) if is_picture else path, RULES, sizes)
+    if path.suffix.lower() not in PICTURES:
+        return prepare(path, RULES if sizes.lungs else ANY, sizes)
+    try:
+        picture = read_picture(path)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise UnreadableFilm(f"found a picture that ends early ({error}), expected a whole one") from error
+    return prepare(as_film(picture), RULES, sizes)
 
 
 def prepare_picture(picture: np.ndarray, sizes: InputSizes) -> PreparedFilm:

@@ -9,19 +9,18 @@ from scipy.special import softmax
 
 from model import unlike
 from model.calibration import fit_temperature, least_inside, operating_threshold
+from model.cascade import of_recipe, steps_of
 from model.evaluation import metrics
-from model.evaluation.answers import CLASSES, Judged, judge
+from model.evaluation.answers import Judged, judge
 from model.evaluation.evaluate import BATCH_SIZE, evaluate
 from model.evaluation.films import read_films, split
 from model.reader import Reader
-from model.weights import STEPS, read_recipe
+from model.weights import read_recipe
 
 logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 INSIDE = "inside_lungs"  # the threshold beside those of the steps
-# The answer of each step that misses most, and the films that it then misses.
-HARMLESS = {"step1": ("normal", ("bacterial", "viral", "covid19")), "step2": ("other virus", ("covid19",))}
 # What the manifest keeps of `evaluate`; the card has all.
 KEPT = (
     "folds", "sources", "n", "n_refused", "refused_for", "n_indeterminate", "milliseconds_per_film",
@@ -53,7 +52,7 @@ def finish(version_dir: Path, manifest_csv: Path, root: Path) -> dict:
     manifest = json.loads((version_dir / MANIFEST).read_text(encoding="utf-8"))
     # The reader opens the version as it stands; no answer of a former run may stay in it.
     bare = {name: manifest[name] for name in manifest if name not in ("temperature", "unlike", "figures")}
-    _write(version_dir, bare | {"thresholds": dict.fromkeys((*STEPS, INSIDE), 0.0)})
+    _write(version_dir, bare | {"thresholds": dict.fromkeys((*steps_of(recipe), INSIDE), 0.0)})
     reader = Reader(version_dir, BATCH_SIZE)
     sides = split(read_films(manifest_csv), recipe)
     train, validate = (judge(reader, sides[side], root) for side in ("train", "validate"))
@@ -68,10 +67,9 @@ def finish(version_dir: Path, manifest_csv: Path, root: Path) -> dict:
     manifest["thresholds"][INSIDE] = least_inside(shares, recipe["threshold"]["outside_lungs"])
     _write(version_dir, manifest)
     test = (version_dir, manifest_csv, root)
-    figures = {
-        "test_folds": evaluate(*test, recipe["folds"]["test"], recipe["sources"]["train"]),
-        "held_out_sources": evaluate(*test, None, recipe["sources"]["held_out"]),
-    }
+    figures = {"test_folds": evaluate(*test, recipe["folds"]["test"], recipe["sources"]["train"])}
+    if recipe["sources"]["held_out"]:
+        figures["held_out_sources"] = evaluate(*test, None, recipe["sources"]["held_out"])
     manifest["figures"] = {side: _kept(found) for side, found in figures.items()}
     _write(version_dir, manifest)
     logger.info("%s: %s", version_dir.name, {k: manifest[k] for k in ("temperature", "operating_points")})
@@ -95,20 +93,24 @@ def calibrated(validate: Judged, recipe: dict) -> dict:
     """
     found: dict = {"temperature": {}, "thresholds": {}, "operating_points": {}}
     asked = np.ones(len(validate.truth), bool)
-    for step, logits in zip(STEPS, (validate.logits1, validate.logits2), strict=True):
-        labels = list(recipe[step]["labels"])
-        place = {of: i for i, label in enumerate(labels) for of in recipe[step]["labels"][label]}
-        truth = np.array([place[CLASSES[label]] for label in validate.truth])
+    cascade = of_recipe(recipe)
+    # Of each class what each step should say.
+    answers = [cascade.answers(label) for _, label in cascade.classes]
+    for number, (step, logits) in enumerate(
+        zip(steps_of(recipe), (validate.logits1, validate.logits2), strict=False)
+    ):
+        labels, harmless = cascade.labels(number + 1), cascade.harmless[number]
+        place = np.array([labels.index(of_class[number]) for of_class in answers])
+        truth = place[validate.truth]
         temperature = round(fit_temperature(logits, truth), 4)
         scores = softmax(logits / temperature, axis=1)
-        harmless, missed = HARMLESS[step]
-        ill = np.isin(validate.truth, [CLASSES.index(label) for label in missed])
+        ill = ~np.isin(truth, [0, labels.index(harmless)])  # neither the absence nor what misses most
         point = operating_threshold(scores[asked], ill[asked], labels.index(harmless), recipe["threshold"])
         found["temperature"][step] = temperature
         found["thresholds"][step] = point.pop("threshold")
         found["operating_points"][step] = point
-        if step == "step1":  # step 2 speaks for these only
-            asked = scores.argmax(axis=1) == labels.index("viral")
+        if cascade.after in labels:  # step 2 speaks for these only
+            asked = scores.argmax(axis=1) == labels.index(cascade.after)
     return found
 
 

@@ -1,6 +1,7 @@
 """Figures of a version on labelled films: scikit-learn's, and what is ours alone."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn import metrics as sk
@@ -8,20 +9,15 @@ from sklearn import metrics as sk
 from model.calibration import brier, expected_calibration_error, reliability
 from model.evaluation.answers import CLASSES, Judged
 from model.evaluation.bootstrap import DIGITS, divide, quantile
-from model.findings import Decision
+from model.findings import Indeterminate
 
 # Films of T. Gao and G. Wang's test, by class: the mix that their accuracy is of.
 PAPER_MIX = {"normal": 62, "bacterial": 6, "viral": 34, "covid19": 61}
 COVERAGE = 0.7
-OF_DECISION = {
-    Decision.NORMAL: "normal",
-    Decision.BACTERIAL: "bacterial",
-    Decision.COVID19: "covid19",
-    Decision.OTHER_VIRUS: "viral",
-}  # the rest names none of the four classes
 # What may be asked of two groups of films: the classes that are positive, those that are negative, and the
 # classes whose scores speak for either.
-QUESTIONS = {
+Question = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+QUESTIONS: Mapping[str, Question] = {
     "normal_against_pneumonia": (CLASSES[1:], ("normal",), CLASSES[1:], ("normal",)),
     "bacterial_against_viral": (("viral",), ("bacterial",), ("viral", "covid19"), ("bacterial",)),
     "covid19_against_normal": (("covid19",), ("normal",), ("covid19",), ("normal",)),
@@ -29,10 +25,10 @@ QUESTIONS = {
 # What a decision flags, and of which films it is right to: the operating points.
 FLAGS = {
     "any_pneumonia": (
-        {Decision.BACTERIAL, Decision.VIRAL, Decision.COVID19, Decision.OTHER_VIRUS},
+        {"bacterial", "viral", "COVID-19", "other virus"},
         CLASSES[1:],
     ),
-    "covid19": ({Decision.COVID19}, ("covid19",)),
+    "covid19": ({"COVID-19"}, ("covid19",)),
 }
 PREVALENCES = (0.005, 0.01, 0.05, 0.1, 0.2)
 
@@ -42,24 +38,65 @@ def forced(judged: Judged) -> np.ndarray:
     return judged.scores.argmax(axis=1)
 
 
-def places(labels: tuple[str, ...]) -> list[int]:
-    """Where labels stand among `CLASSES`."""
-    return [CLASSES.index(label) for label in labels]
+def places(labels: tuple[str, ...], classes: tuple[str, ...] = CLASSES) -> list[int]:
+    """Where labels stand among the classes."""
+    return [classes.index(label) for label in labels]
+
+
+def questions(judged: Judged) -> Mapping[str, Question]:
+    """`QUESTIONS`; of other classes each against the absence, and the absence against all of them."""
+    if judged.classes == CLASSES:
+        return QUESTIONS
+    absence, *found = _absence_first(judged)
+    asked = {f"{absence}_against_findings": found} | {f"{one}_against_{absence}": [one] for one in found}
+    against = (absence,)
+    return {name: (tuple(of), against, tuple(of), against) for name, of in asked.items()}
+
+
+def flags(judged: Judged) -> Mapping[str, tuple[set[str], tuple[str, ...]]]:
+    """`FLAGS`; of other classes any of them, and each."""
+    if judged.classes == CLASSES:
+        return FLAGS
+    _, *found = _absence_first(judged)
+    label_of = dict(judged.cascade.classes)
+    return {"any_finding": (set(judged.cascade.findings), tuple(found))} | {
+        one: ({label_of[one]}, (one,)) for one in found
+    }
+
+
+def _absence_first(judged: Judged) -> list[str]:
+    """The classes, first the one in which nothing is found."""
+    return sorted(judged.classes, key=lambda one: dict(judged.cascade.classes)[one] != judged.cascade.absence)
+
+
+def of_decision(judged: Judged) -> Mapping[str, str]:
+    """The class that a decision names, by decision."""
+    return {label: name for name, label in judged.cascade.classes}
 
 
 def question(judged: Judged, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`asked_of` the films that were judged."""
-    return asked_of(judged.truth, judged.scores, name)
+    return asked_of(judged.truth, judged.scores, name, questions(judged), judged.classes)
 
 
-def asked_of(truth: np.ndarray, scores: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A question of `QUESTIONS`, put to the films it is about.
+def asked_of(
+    truth: np.ndarray,
+    scores: np.ndarray,
+    name: str,
+    among: Mapping[str, Question] = QUESTIONS,
+    classes: tuple[str, ...] = CLASSES,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A question, put to the films it is about.
 
     Parameters
     ----------
     truth : (n,) int
-    scores : (n, 4) float
+    scores : (n, classes) float
     name : str
+    among : mapping
+        From `questions`.
+    classes : tuple of str
+        What `truth` and `scores` are of.
 
     Returns
     -------
@@ -68,7 +105,7 @@ def asked_of(truth: np.ndarray, scores: np.ndarray, name: str) -> tuple[np.ndarr
     score : (asked,) float64
         Share of the positive's scores in those of both, 0 to 1.
     """
-    positive, negative, for_it, against_it = (places(labels) for labels in QUESTIONS[name])
+    positive, negative, for_it, against_it = (places(labels, classes) for labels in among[name])
     asked = np.isin(truth, positive + negative)
     in_favour = scores[asked][:, for_it].sum(axis=1)
     against = scores[asked][:, against_it].sum(axis=1)
@@ -76,10 +113,10 @@ def asked_of(truth: np.ndarray, scores: np.ndarray, name: str) -> tuple[np.ndarr
 
 
 def flagged(judged: Judged, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Which films an operating point of `FLAGS` flags and which it should, two (n,) bool."""
-    decisions, labels = FLAGS[name]
+    """Which films an operating point of `flags` flags and which it should, two (n,) bool."""
+    decisions, labels = flags(judged)[name]
     said = np.array([decision in decisions for decision in judged.decisions], bool)
-    return said, np.isin(judged.truth, places(labels))
+    return said, np.isin(judged.truth, places(labels, judged.classes))
 
 
 def points(judged: Judged) -> dict:
@@ -102,7 +139,7 @@ def points(judged: Judged) -> dict:
         where the films cannot tell.
     """
     said, scores, truth = forced(judged), judged.scores, judged.truth
-    everyone, present = list(range(len(CLASSES))), np.unique(truth)
+    everyone, present = list(range(len(judged.classes))), np.unique(truth)
     precision, recall, f1, support = sk.precision_recall_fscore_support(
         truth, said, labels=everyone, zero_division=np.nan
     )
@@ -110,7 +147,7 @@ def points(judged: Judged) -> dict:
     surest = np.argsort(-scores.max(axis=1), kind="stable")
     kept = np.clip(COVERAGE * len(truth) - np.arange(len(truth)), 0, 1)
     named, hit = decided(judged)
-    return _rounded(
+    return rounded(
         {
             "accuracy": sk.accuracy_score(truth, said),
             # scikit-learn's balanced_accuracy_score warns of every class that is said and does not occur.
@@ -118,7 +155,7 @@ def points(judged: Judged) -> dict:
                 truth, said, labels=present, average="macro", zero_division=0
             ),
             "macro_f1": sk.f1_score(truth, said, labels=present, average="macro", zero_division=0),
-            "accuracy_in_paper_mix": in_paper_mix(recall),
+            "accuracy_in_paper_mix": in_paper_mix(recall, judged.classes),
             "accuracy_at_70_percent_coverage": np.average(right[surest], weights=kept),
             "per_class": {
                 label: {
@@ -128,9 +165,9 @@ def points(judged: Judged) -> dict:
                     "support": int(support[i]),
                     "auc": _auc(truth == i, scores[:, i]),
                 }
-                for i, label in enumerate(CLASSES)
+                for i, label in enumerate(judged.classes)
             },
-            "auc": {name: _auc(*question(judged, name)[1:]) for name in QUESTIONS},
+            "auc": {name: _auc(*question(judged, name)[1:]) for name in questions(judged)},
             "calibration": {
                 "ece": expected_calibration_error(scores, truth),
                 "brier": brier(scores, truth),
@@ -139,16 +176,17 @@ def points(judged: Judged) -> dict:
             "accuracy_of_answered": hit[named].mean() if named.any() else np.nan,
             "outside_lungs": outside_lungs(judged).mean(),
             "inside_lungs": quantile(np.ones((1, len(truth))), judged.inside, 0.5)[0],
-            "operating_points": {name: _operating_point(*flagged(judged, name)) for name in FLAGS},
+            "operating_points": {name: _operating_point(*flagged(judged, name)) for name in flags(judged)},
         }
     )
 
 
 def counts(judged: Judged) -> dict:
     """What is counted and has no interval: confusion, decisions, and what was not answered and why."""
-    said = [OF_DECISION.get(decision) for decision in judged.decisions]
-    columns = [*CLASSES, None]
-    by_decision = np.zeros((len(CLASSES), len(columns)), int)
+    names = of_decision(judged)
+    said = [names.get(decision) for decision in judged.decisions]
+    columns = [*judged.classes, None]
+    by_decision = np.zeros((len(judged.classes), len(columns)), int)
     for true, answer in zip(judged.truth, said, strict=True):
         by_decision[true, columns.index(answer)] += 1
     reasons = Counter(str(decision) for decision in judged.decisions if decision.indeterminate)
@@ -156,7 +194,7 @@ def counts(judged: Judged) -> dict:
         "n_indeterminate": sum(reasons.values()),
         "indeterminate": dict(sorted(reasons.items())),
         "confusion": sk.confusion_matrix(
-            judged.truth, forced(judged), labels=list(range(len(CLASSES)))
+            judged.truth, forced(judged), labels=list(range(len(judged.classes)))
         ).tolist(),
         "confusion_of_decisions": by_decision.tolist(),
         "reliability": reliability(judged.scores, judged.truth),
@@ -164,29 +202,36 @@ def counts(judged: Judged) -> dict:
 
 
 def decided(judged: Judged) -> tuple[np.ndarray, np.ndarray]:
-    """Which decisions name one of the four classes, and which name the right one, two (n,) bool."""
-    said = [OF_DECISION.get(decision) for decision in judged.decisions]
+    """Which decisions name a class, and which name the right one, two (n,) bool."""
+    names = of_decision(judged)
+    said = [names.get(decision) for decision in judged.decisions]
     named = np.array([answer is not None for answer in said], bool)
-    hit = np.array([CLASSES[t] == answer for t, answer in zip(judged.truth, said, strict=True)], bool)
+    hit = np.array([judged.classes[t] == answer for t, answer in zip(judged.truth, said, strict=True)], bool)
     return named, hit
 
 
 def outside_lungs(judged: Judged) -> np.ndarray:
     """Which decisions are that the activation lies outside the lungs, (n,) float, 0 or 1."""
-    return np.array([decision == Decision.OUTSIDE_LUNGS for decision in judged.decisions], float)
+    return np.array([decision == Indeterminate.OUTSIDE_LUNGS for decision in judged.decisions], float)
 
 
-def in_paper_mix(recalls: np.ndarray) -> np.ndarray:
-    """Accuracy in the paper's mix of classes from the recall of each; (..., 4) to (...)."""
+def in_paper_mix(recalls: np.ndarray, classes: tuple[str, ...] = CLASSES) -> np.ndarray:
+    """Accuracy in the paper's mix of classes from the recall of each; (..., 4) to (...); NaN of others."""
+    if classes != CLASSES:
+        return np.full(recalls.shape[:-1], np.nan)
     mix = np.array([PAPER_MIX[label] for label in CLASSES])
     return recalls @ mix / mix.sum()
 
 
 def predictive_values(sensitivity: np.ndarray, specificity: np.ndarray) -> dict:
+    """`predictive_value` at each of `PREVALENCES`."""
+    return {f"{100 * p:g} %": predictive_value(sensitivity, specificity, p) for p in PREVALENCES}
+
+
+def predictive_value(sensitivity: np.ndarray, specificity: np.ndarray, prevalence: float) -> np.ndarray:
     """Share of the flagged who have it, by the share of all who have it; NaN if none is flagged."""
-    right = {prevalence: sensitivity * prevalence for prevalence in PREVALENCES}
-    wrong = {prevalence: (1 - specificity) * (1 - prevalence) for prevalence in PREVALENCES}
-    return {f"{100 * p:g} %": divide(right[p], right[p] + wrong[p]) for p in PREVALENCES}
+    right, wrong = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+    return divide(right, right + wrong)
 
 
 def _operating_point(said: np.ndarray, should: np.ndarray) -> dict:
@@ -205,9 +250,13 @@ def _auc(positive: np.ndarray, score: np.ndarray) -> float:
     return sk.roc_auc_score(positive, score) if 0 < positive.sum() < len(positive) else np.nan
 
 
-def _rounded(figures: dict) -> dict:
-    """`number` of every figure."""
-    return {name: _rounded(v) if isinstance(v, dict) else number(v) for name, v in figures.items()}
+def rounded(found: object) -> object:
+    """Figures as JSON has them: `number` of each, in dicts, lists and arrays; text and None as they are."""
+    if isinstance(found, Mapping):
+        return {name: rounded(value) for name, value in found.items()}
+    if isinstance(found, list) or getattr(found, "ndim", 0):
+        return [rounded(value) for value in found]
+    return found if found is None or isinstance(found, str) else number(found)
 
 
 def number(value: float) -> float | int | None:

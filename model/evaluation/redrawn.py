@@ -4,7 +4,7 @@ import numpy as np
 
 from model.calibration import BINS, bin_of, squares
 from model.evaluation import bootstrap, metrics
-from model.evaluation.answers import CLASSES, Judged
+from model.evaluation.answers import Judged
 from model.evaluation.bootstrap import divide, mean
 
 
@@ -23,7 +23,7 @@ def redrawn(judged: Judged, weights: np.ndarray) -> dict:
         In the nesting of `metrics.points`, (draws,) float64 each.
     """
     scores, truth, said = judged.scores, judged.truth, metrics.forced(judged)
-    confusion = bootstrap.confusion(weights, truth, said, len(CLASSES))
+    confusion = bootstrap.confusion(weights, truth, said, len(judged.classes))
     hits = np.diagonal(confusion, axis1=1, axis2=2)  # (draws, 4)
     supports, claims = confusion.sum(axis=2), confusion.sum(axis=1)
     recalls, f1s = divide(hits, supports), divide(2 * hits, supports + claims)
@@ -35,7 +35,7 @@ def redrawn(judged: Judged, weights: np.ndarray) -> dict:
         "accuracy": mean(weights, right),
         "balanced_accuracy": mean_where(recalls, occurs),
         "macro_f1": mean_where(f1s, occurs),
-        "accuracy_in_paper_mix": metrics.in_paper_mix(recalls),
+        "accuracy_in_paper_mix": metrics.in_paper_mix(recalls, judged.classes),
         "accuracy_at_70_percent_coverage": bootstrap.mean_of_surest(
             weights, right, leading, metrics.COVERAGE
         ),
@@ -46,18 +46,18 @@ def redrawn(judged: Judged, weights: np.ndarray) -> dict:
                 "f1": f1s[:, i],
                 "auc": bootstrap.auc(weights, truth == i, scores[:, i]),
             }
-            for i, label in enumerate(CLASSES)
+            for i, label in enumerate(judged.classes)
         },
-        "auc": {name: _auc(judged, weights, name) for name in metrics.QUESTIONS},
+        "auc": {name: _auc(judged, weights, name) for name in metrics.questions(judged)},
         "calibration": {
-            "ece": _calibration_error(weights, leading, right),
+            "ece": calibration_error(weights, leading, right),
             "brier": mean(weights, squares(scores, truth)),
         },
         "coverage": mean(weights, named.astype(float)),
         "accuracy_of_answered": mean(answered, hit.astype(float)),
         "outside_lungs": mean(weights, metrics.outside_lungs(judged)),
         "inside_lungs": bootstrap.quantile(weights, judged.inside, 0.5),
-        "operating_points": {name: _operating_point(judged, weights, name) for name in metrics.FLAGS},
+        "operating_points": {name: _operating_point(judged, weights, name) for name in metrics.flags(judged)},
     }
 
 
@@ -71,7 +71,8 @@ def _auc(judged: Judged, weights: np.ndarray, name: str) -> np.ndarray:
     return bootstrap.auc(weights[:, asked], positive, score)
 
 
-def _calibration_error(weights: np.ndarray, leading: np.ndarray, right: np.ndarray) -> np.ndarray:
+def calibration_error(weights: np.ndarray, leading: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """`model.calibration.expected_calibration_error` of each draw, (draws,)."""
     gaps = weights @ (np.eye(BINS)[bin_of(leading)] * (right - leading)[:, np.newaxis])  # (draws, bins)
     return divide(np.abs(gaps).sum(axis=1), weights.sum(axis=1))
 

@@ -9,7 +9,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from model.evaluation import bootstrap
-from model.evaluation.answers import four_classes
+from model.evaluation.answers import forced_scores
 from model.evaluation.films import RULES, JudgedFilm, as_film
 from model.reader import Reader, prepare
 from model.scope import OutOfScope
@@ -165,7 +165,7 @@ def _answered(
         refusals, passed, lungs = reader.admit(prepared)
         read = [file for file, refusal in zip(opened, refusals, strict=True) if refusal is None]
         answers = reader.answer(passed, lungs)
-        scores = four_classes(*reader.scores(answers))
+        scores = forced_scores(*reader.scores(answers), reader.model.cascade)
         decisions = [reading.decision for reading in reader.decide(passed, lungs, answers)]
         found |= {file: (scores[i], decisions[i]) for i, file in enumerate(read)}
     return found

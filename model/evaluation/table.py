@@ -18,6 +18,7 @@ QUESTIONS = {
     "bacterial_against_viral": "AUC bacterial against viral",
     "covid19_against_normal": "AUC COVID-19 against normal",
 }
+COUNTED = {2: "two", 3: "three", 4: "four"}
 CALIBRATION = {"ece": "expected calibration error", "brier": "Brier score"}
 
 
@@ -44,9 +45,16 @@ def table(found: dict) -> str:
     if "accuracy" not in found:
         return "\n".join(lines)
     intervals = found["ci95"]
-    lines += ["", "answer forced to one of four classes, 95 % interval by patients drawn again"]
+    lines += [
+        "",
+        f"answer forced to one of {COUNTED[len(found['classes'])]} classes, "
+        "95 % interval by patients drawn again",
+    ]
     lines += [f"  {text:42} {shown(found[name], intervals[name])}" for name, text in OVERALL.items()]
-    for group, names in (("auc", QUESTIONS), ("calibration", CALIBRATION)):
+    for group, names in (
+        ("auc", {name: area_title(name) for name in found["auc"]}),
+        ("calibration", CALIBRATION),
+    ):
         lines += [
             f"  {text:42} {shown(found[group][name], intervals[group][name])}" for name, text in names.items()
         ]
@@ -58,10 +66,11 @@ def table(found: dict) -> str:
     lines += ["", "  true class, down; said, across      " + " ".join(f"{c:>9}" for c in found["classes"])]
     for label, row in zip(found["classes"], found["confusion"], strict=True):
         lines.append(f"  {label:36}" + " ".join(f"{count:9}" for count in row))
+    last = area_title(list(found["auc"])[-1])
     for part in ("by_source", "by_age_group", "by_geometry"):
         lines += [
             "",
-            f"  {part.replace('_', ' '):20} films  accuracy             AUC COVID-19 against normal",
+            f"  {part.replace('_', ' '):20} films  accuracy             {last}",
         ]
         for value, of_part in found[part].items():
             lines.append(f"  {value:20} {of_part['n']:5}  {_part(of_part)}".rstrip())
@@ -80,11 +89,16 @@ def listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {reason}" for reason, n in counts.items())
 
 
+def area_title(question: str) -> str:
+    """What the area under a curve is of, in words; a question of `metrics.questions`."""
+    return QUESTIONS.get(question, f"AUC {question.replace('_', ' ')}")
+
+
 def _part(found: dict) -> str:
     if "accuracy" not in found:
         return "-"
     intervals = found["ci95"]
-    name = "covid19_against_normal"
+    name = list(found["auc"])[-1]
     accuracy = shown(found["accuracy"], intervals["accuracy"])
     return f"{accuracy:20} {shown(found['auc'][name], intervals['auc'][name])}"
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow import keras
 
-from model.networks.devices import share_gpu_memory
+from model.networks.devices import prepare
+from model.networks.dropout import Dropout
 from model.networks.equalise import equalise
 
 BORDER = 8  # rows and columns left out on each side: markers, collimator edges and captions stand there
@@ -49,7 +50,7 @@ def build(outputs: Sequence[int]) -> keras.Model:
     """
     inputs = keras.Input((None, None, 3))
     features = keras.layers.GlobalAveragePooling2D(name="pooled")(backbone(inputs))
-    features = keras.layers.Dropout(0.3, name="dropout")(features)
+    features = Dropout(0.3, name="dropout")(features)
     logits = [
         keras.layers.Dense(classes, name=f"step{step}_logits")(features)
         for step, classes in enumerate(outputs, start=1)
@@ -103,7 +104,7 @@ def cells(input_size: int) -> tuple[int, int]:
 
 def load(weights: Sequence[Path], outputs: Sequence[int]) -> keras.Model:
     """Build the network and give it the weights of the one file that `train` made."""
-    share_gpu_memory()
+    prepare()
     network = build(outputs)
     (path,) = weights
     network.load_weights(path)
@@ -150,14 +151,21 @@ def answering(network: keras.Model) -> Callable[[tf.Tensor], tuple]:
     ----------
     B. Zhou et al., "Learning deep features for discriminative localization", 2016.
     """
-    places = keras.Model(network.inputs, network.get_layer("head_relu").output)
+    as_layers = keras.Model(network.inputs, network.get_layer("head_relu").output)
     heads = [network.get_layer(name) for name in network.output_names]
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)], autograph=False)
+    def places(
+        films: tf.Tensor,
+    ) -> tf.Tensor:
+        """Traced once, for film and mirror image."""
+        return as_layers(films, training=False)
+
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.float32)], autograph=False)
     def answer(images: tf.Tensor) -> tuple:
         films = seen(images)
-        features = places(films, training=False)  # (n, rows, columns, 1280)
-        mirrored = places(films[:, :, ::-1], training=False)[:, :, ::-1]
+        features = places(films)  # (n, rows, columns, 1280)
+        mirrored = places(films[:, :, ::-1])[:, :, ::-1]
         features = (features + mirrored) / 2
         pooled = tf.reduce_mean(features, axis=(1, 2))
         logits = [head(pooled) for head in heads]

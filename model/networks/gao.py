@@ -6,7 +6,8 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow import keras
 
-from model.networks.devices import share_gpu_memory
+from model.networks.devices import prepare
+from model.networks.dropout import Dropout
 
 INPUT_SIZE = 64
 LAST_FEATURES = "features3"
@@ -40,7 +41,7 @@ def build(outputs: int) -> keras.Model:
     x = keras.layers.Flatten(name="flatten")(x)  # (n, 8 * 8 * 128)
     for layer, units in enumerate((16, 64, 128), start=1):
         x = keras.layers.Dense(units, activation="relu", name=f"dense{layer}")(x)
-    x = keras.layers.Dropout(0.5, name="dropout")(x)
+    x = Dropout(0.5, name="dropout")(x)
     # The softmax stands apart so that the activation can be taken from the logits.
     logits = keras.layers.Dense(outputs, name="logits")(x)
     return keras.Model(inputs, keras.layers.Softmax(name="scores")(logits))
@@ -53,7 +54,7 @@ def cells(input_size: int) -> tuple[int, int]:
 
 def load(weights: Sequence[Path], outputs: Sequence[int]) -> list[keras.Model]:
     """Build one network for each step and give it the weights of its file, which `train` made."""
-    share_gpu_memory()
+    prepare()
     networks = [build(classes) for classes in outputs]
     for network, path in zip(networks, weights, strict=True):
         network.load_weights(path)
@@ -108,6 +109,7 @@ def answering(networks: Sequence[keras.Model]) -> Callable[[tf.Tensor], tuple]:
 
     @tf.function(
         input_signature=[tf.TensorSpec((None, INPUT_SIZE, INPUT_SIZE, 3), tf.float32)],
+        autograph=False,
     )
     def answer(images: tf.Tensor) -> tuple:
         logits, activations, penultimate = zip(*(_answer(n, images) for n in networks), strict=True)

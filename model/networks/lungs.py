@@ -6,7 +6,8 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow import keras
 
-from model.networks.devices import share_gpu_memory
+from model.networks.devices import prepare
+from model.networks.dropout import Dropout
 from model.networks.equalise import equalise
 
 INPUT_SIZE = 192
@@ -82,7 +83,7 @@ def _picture_head(features: keras.KerasTensor) -> keras.KerasTensor:
     """How the film lies, its polarity, and whether it is a chest."""
     deepest = _convolution(features, 128, "whole")
     pooled = keras.layers.GlobalAveragePooling2D(name="pooled")(deepest)
-    pooled = keras.layers.Dropout(0.2, name="dropout")(pooled)
+    pooled = Dropout(0.2, name="dropout")(pooled)
     return keras.layers.Dense(len(TURNS) + 2, name="picture")(pooled)
 
 
@@ -94,7 +95,7 @@ def _convolution(x: keras.KerasTensor, filters: int, name: str, stride: int = 1)
 
 def load(weights: Sequence[Path]) -> keras.Model:
     """Build the network and give it the weights of the one file that its training made."""
-    share_gpu_memory()
+    prepare()
     network = build()
     (path,) = weights
     network.load_weights(path)
@@ -181,7 +182,7 @@ def answering(network: keras.Model) -> Callable[[tf.Tensor], dict[str, tf.Tensor
     """
     inputs = tf.TensorSpec((None, INPUT_SIZE, INPUT_SIZE, 1), tf.float32)
 
-    @tf.function(input_signature=[inputs])
+    @tf.function(input_signature=[inputs], autograph=False)
     def answer(films: tf.Tensor) -> dict[str, tf.Tensor]:
         fields, places, picture = network(seen(films), training=False)
         n = tf.shape(films)[0]

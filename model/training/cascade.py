@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from model.cascade import steps_of
 from model.training.augment import augment
 from model.training.films import LabelledFilm, network_inputs
 from model.training.loop import Trained, run
-from model.weights import STEPS
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def networks(
         side: network_inputs(sides[side], root, recipe["input_size"], recipe.get("framing"))
         for side in ("train", "validate")
     }
-    for step in STEPS:
+    for step in steps_of(recipe):
         labels = recipe[step]["labels"].values()
         place = {label: i for i, together in enumerate(labels) for label in together}
         train, validate = (

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from pydicom import dcmread
 
 from model.framing import framed
+from model.header import own_judgement
 from model.lungs import LungFinder
+from model.pixels import display_picture
 from model.preprocess import network_input
 
 BATCH = 64  # films in memory at once while their lungs are looked for
@@ -110,7 +113,10 @@ def require_disjoint(**sides: Sequence[LabelledFilm]) -> None:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """A picture file as (rows, columns) uint8 grey levels, black at 0."""
+    """A JPEG, PNG or DICOM file as (rows, columns) uint8 display grey levels, black at 0."""
+    if path.suffix.lower() == ".dcm":
+        with own_judgement():
+            return display_picture(dcmread(path))[0]
     with Image.open(path) as picture:
         return np.asarray(picture.convert("L"))
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from model.cascade import steps_of
 from model.networks import efficientnet_lite
 from model.preprocess import network_input
 from model.training.efficientnet_lite_weights import give_imagenet_weights, imagenet_weights
@@ -25,7 +26,6 @@ from model.training.films import (
 from model.training.loop import Trained, repeatable, run, warm_cosine
 from model.training.partial_labels import OneOf, may_be, right
 from model.training.restyle import degrade, restyle, softened
-from model.weights import STEPS
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def finetune(
     P. Izmailov et al., "Averaging weights leads to wider optima and better generalization", 2018.
     """
     limits, seed = recipe["training"], recipe["seed"]
-    labels = [recipe[step]["labels"] for step in STEPS]
+    labels = [recipe[step]["labels"] for step in steps_of(recipe)]
     repeatable(seed)
     framing = recipe.get("framing")
     pixels = cached(train, root, framing)

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import Progress
 from tensorflow import keras
 
+from model.training import replicas
+
 logger = logging.getLogger(__name__)
 
 
@@ -35,7 +37,9 @@ def repeatable(seed: int) -> None:
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     # Gradients that meet at one layer are added in the order they come: more threads, other last digits.
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    # Replicas, of which each waits for the others, need theirs.
+    if not replicas.are_many():
+        tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def warm_cosine(
@@ -70,28 +74,31 @@ def run(
     seed : int
         Dropout follows from it.
     keep : Path
-        Folder for the checkpoints; where it holds some, training goes on from the last.
+        Folder for the checkpoints; where it holds some, training goes on from the last. All machines of a
+        training see the same folder, and one of them writes.
 
     Returns
     -------
     Trained
     """
-    keep.mkdir(parents=True, exist_ok=True)
     state = {"epoch": 0, "best_epoch": 0, "best_loss": float("inf"), "curves": []}
     if (keep / "progress.json").exists():
         state = json.loads((keep / "progress.json").read_text())
         network = keras.models.load_model(_checkpoint(keep, state["epoch"]))
         logger.info("resumed after epoch %d", state["epoch"])
     batches = int(epoch_of(1).cardinality())
+    passes = replicas.Passes(network, next(iter(epoch_of(1)))) if replicas.are_many() else None
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task(keep.name, total=limits["epochs"] * batches, completed=state["epoch"] * batches)
-        step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: bar.advance(task))
         while state["epoch"] < limits["epochs"] and state["epoch"] - state["best_epoch"] < limits["patience"]:
             epoch = state["epoch"] + 1
             _seed_dropout(network, seed, epoch)
-            fitted = network.fit(epoch_of(epoch), shuffle=False, verbose=0, callbacks=[step]).history
-            judged = network.evaluate(validation, verbose=0, return_dict=True)
-            row = {"epoch": epoch} | {name: round(values[0], 5) for name, values in fitted.items()}
+            if passes:
+                fitted = passes.learn(epoch_of(epoch), lambda: bar.advance(task))
+                judged = passes.judge(validation)
+            else:
+                fitted, judged = _fit(network, epoch_of(epoch), validation, lambda: bar.advance(task))
+            row = {"epoch": epoch} | {name: round(value, 5) for name, value in fitted.items()}
             row |= {f"validation_{name}": round(value, 5) for name, value in judged.items()}
             logger.info(", ".join(f"{name} {value:g}" for name, value in row.items()))
             _save(network, state, row, keep)
@@ -101,18 +108,30 @@ def run(
     return Trained(best, state["curves"])
 
 
+def _fit(
+    network: keras.Model, films: tf.data.Dataset, validation: tf.data.Dataset, after_batch: Callable[[], None]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """One epoch on one device."""
+    step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: after_batch())
+    fitted = network.fit(films, shuffle=False, verbose=0, callbacks=[step]).history
+    judged = network.evaluate(validation, verbose=0, return_dict=True)
+    return {name: values[0] for name, values in fitted.items()}, judged
+
+
 def _save(network: keras.Model, state: dict, row: dict[str, float], keep: Path) -> None:
     """Write a checkpoint, then the state that names it: a kill between the two repeats the epoch."""
-    network.save(_checkpoint(keep, row["epoch"]))
-    state["epoch"] = row["epoch"]
-    state["curves"].append(row)
-    if row["validation_loss"] < state["best_loss"]:
-        state |= {"best_epoch": row["epoch"], "best_loss": row["validation_loss"]}
-    (keep / "progress.new").write_text(json.dumps(state))
-    (keep / "progress.new").replace(keep / "progress.json")
-    needed = {_checkpoint(keep, state[which]) for which in ("epoch", "best_epoch")}
-    for old in set(keep.glob("epoch*.keras")) - needed:
-        old.unlink()
+    with replicas.own_folder(keep) as own:
+        network.save(_checkpoint(own, row["epoch"]))
+        state["epoch"] = row["epoch"]
+        state["curves"].append(row)
+        if row["validation_loss"] < state["best_loss"]:
+            state |= {"best_epoch": row["epoch"], "best_loss": row["validation_loss"]}
+        (own / "progress.new").write_text(json.dumps(state))
+        (own / "progress.new").replace(own / "progress.json")
+        needed = {_checkpoint(own, state[which]) for which in ("epoch", "best_epoch")}
+        for old in set(own.glob("epoch*.keras")) - needed:
+            old.unlink()
+    replicas.wait()
 
 
 def _checkpoint(keep: Path, epoch: int) -> Path:

@@ -3,6 +3,8 @@
 import tensorflow as tf
 from tensorflow import keras
 
+from model.training import replicas
+
 FOCUS = 2.0  # power of the focal loss
 POSITIVE = 0.25  # weight of the places that hold a box, there
 
@@ -60,8 +62,8 @@ def box_loss(truth: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
     centre = tf.nn.sigmoid_cross_entropy_with_logits(truth[..., 1], found[..., 1])
     sides = 1 - overlap(truth[..., 2:], found[..., 2:])
     # An opacity counts as much as a lung though few places hold one: by the boxes of its name.
-    count = tf.reduce_sum(holds, axis=(0, 1, 2)) + 1.0
-    films = tf.cast(tf.shape(truth)[0], tf.float32)
+    count = replicas.summed(tf.reduce_sum(holds, axis=(0, 1, 2))) + 1.0
+    films = replicas.summed(tf.cast(tf.shape(truth)[0], tf.float32))
     each = tf.reduce_sum((classes * 4 + holds * (sides + 0.5 * centre)) / count, axis=(1, 2, 3))
     return films * each / 3
 

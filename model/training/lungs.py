@@ -14,8 +14,8 @@ from tensorflow import keras
 
 from model.evaluation.finish import MANIFEST
 from model.networks import lungs
+from model.training import replicas
 from model.training.augment import move
-from model.training.curves import write_curves
 from model.training.films import read_manifest
 from model.training.loop import Trained, repeatable, run, warm_cosine
 from model.training.lung_films import LEFT, OPACITY, RIGHT, Taught, boxes_of, mask_files, taught
@@ -30,8 +30,7 @@ from model.training.lung_losses import (
 )
 from model.training.not_chests import not_chests
 from model.training.restyle import expose
-from model.training.train import split
-from model.weights import weights_file
+from model.training.train import split, write
 
 logger = logging.getLogger(__name__)
 
@@ -45,15 +44,15 @@ VALIDATED = 512  # films, drawn as those of an epoch
 SEEDS_OF_AN_EPOCH = 1_000_000
 
 
-def train(recipe: dict, manifest_csv: Path, root: Path, out_dir: Path, now: datetime) -> dict:
+def train(recipe: dict, manifest_csv: Path, root: Path, out_dir: Path, now: datetime) -> dict | None:
     """Train the lung network from its recipe; as `model.training.train.train`.
 
     Beside the manifest lie ``unlabelled.csv``, ``lung_masks.csv`` and ``boxes.csv``.
 
     Returns
     -------
-    dict
-        What ``manifest.json`` holds.
+    dict or None
+        What ``manifest.json`` holds; None on a machine that does not write.
 
     Raises
     ------
@@ -77,16 +76,17 @@ def train(recipe: dict, manifest_csv: Path, root: Path, out_dir: Path, now: date
             recipe["seed"] + number,
         )
         logger.info("%s: %s", side, dict(zip(*np.unique(films[side].kinds, return_counts=True), strict=True)))
-    network, rows = fit(recipe, films["train"], films["validate"], out_dir / "checkpoints" / PART)
-    network.save_weights(out_dir / weights_file(PART))
-    write_curves(rows, out_dir, f"{PART}-curves")
+    trained = fit(recipe, films["train"], films["validate"], out_dir / "checkpoints" / PART)
+    sha256 = write(trained, out_dir, PART)
+    if not replicas.is_chief():
+        return None
     manifest = {
         "date": now.date().isoformat(),
         "data": {
             "manifest_sha256": hashlib.sha256(manifest_csv.read_bytes()).hexdigest(),
             "films": {side: len(of_side.kinds) for side, of_side in films.items()},
         },
-        "sha256": {PART: hashlib.sha256((out_dir / weights_file(PART)).read_bytes()).hexdigest()},
+        "sha256": {PART: sha256},
     }
     (out_dir / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return manifest

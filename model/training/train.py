@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 from model.evaluation.finish import MANIFEST, finish
+from model.training import replicas
 from model.training.films import (
     LabelledFilm,
     read_manifest,
@@ -17,15 +18,21 @@ from model.training.films import (
     select,
     without_groups_of,
 )
-from model.weights import read_recipe, weights_file
+from model.training.loop import Trained
+from model.weights import digest, read_cascade, read_recipe, weights_file
 
 
-def train(version_dir: Path, manifest_csv: Path, root: Path, out_dir: Path, now: datetime.datetime) -> dict:
+def train(
+    version_dir: Path, manifest_csv: Path, root: Path, out_dir: Path, now: datetime.datetime
+) -> dict | None:
     """Train a version from its recipe and measure it.
 
     Leaves in `out_dir` a complete version, ``model.toml``, the weights, their curves and ``manifest.json``,
     and the checkpoints; a run that was broken off goes on from these. The same recipe, films and machine
     give the same weights.
+
+    With a table ``[distribute]`` in the recipe the batches are parted, see `replicas.scope`. Of several
+    machines, which see the same `out_dir`, one writes.
 
     Parameters
     ----------
@@ -42,28 +49,35 @@ def train(version_dir: Path, manifest_csv: Path, root: Path, out_dir: Path, now:
 
     Returns
     -------
-    dict
-        What ``manifest.json`` holds.
+    dict or None
+        What ``manifest.json`` holds; None on a machine that does not write.
 
     Raises
     ------
     ValueError
-        If one patient would be on two sides of the split.
+        If one patient would be on two sides of the split, or a batch cannot be parted equally.
+    WeightsInvalid
+        If the recipe does not say what the version can say.
     """
-    curves = import_module("model.training.curves")  # what it needs is missed before the training, not after
+    import_module("model.training.curves")  # what it needs is missed before the training, not after
     recipe = read_recipe(version_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    if out_dir.resolve() != version_dir.resolve():
-        shutil.copyfile(version_dir / "model.toml", out_dir / "model.toml")
     method = import_module(f"model.training.{recipe['training']['method']}")
-    if hasattr(method, "train"):  # it names no disease: other films, other figures
-        return method.train(recipe, manifest_csv, root, out_dir, now)
-    sides = split(read_manifest(manifest_csv), recipe)
-    parts = {}
-    for part, (network, rows) in method.networks(recipe, sides, manifest_csv, root, out_dir / "checkpoints"):
-        network.save_weights(out_dir / weights_file(part))
-        curves.write_curves(rows, out_dir, f"{part}-curves")
-        parts[part] = hashlib.sha256((out_dir / weights_file(part)).read_bytes()).hexdigest()
+    if not hasattr(method, "train"):
+        read_cascade(version_dir, recipe)  # what it lacks is missed before the training, too
+    with replicas.scope(recipe.get("distribute"), recipe["training"]["batch_size"]):
+        is_chief = replicas.is_chief()
+        with replicas.own_folder(out_dir) as own:
+            if own.resolve() != version_dir.resolve():
+                shutil.copyfile(version_dir / "model.toml", own / "model.toml")
+        if hasattr(method, "train"):  # it names no disease: other films, other figures
+            return method.train(recipe, manifest_csv, root, out_dir, now)
+        sides = split(read_manifest(manifest_csv), recipe)
+        parts = {
+            part: write(trained, out_dir, part)
+            for part, trained in method.networks(recipe, sides, manifest_csv, root, out_dir / "checkpoints")
+        }
+    if not is_chief:
+        return None
     manifest = {
         "date": now.date().isoformat(),
         "data": {
@@ -74,6 +88,14 @@ def train(version_dir: Path, manifest_csv: Path, root: Path, out_dir: Path, now:
     }
     (out_dir / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return finish(out_dir, manifest_csv, root)
+
+
+def write(trained: Trained, out_dir: Path, part: str) -> str:
+    """Write the weights of a network and its curves; the SHA-256 of the weights, hexadecimal."""
+    with replicas.own_folder(out_dir) as own:
+        trained.network.save_weights(own / weights_file(part))
+        import_module("model.training.curves").write_curves(trained.curves, own, f"{part}-curves")
+        return digest([own / weights_file(part)])
 
 
 def split(films: Sequence[LabelledFilm], recipe: dict) -> dict[str, list[LabelledFilm]]:

@@ -1,0 +1,49 @@
+"""Where the model looked and where the lungs are: kept with a reading, removed with the film's files."""
+
+import dataclasses
+
+from sqlalchemy import Connection, delete, select
+
+from storage.tables import film_map
+
+
+@dataclasses.dataclass(frozen=True)
+class FilmMap:
+    """Small pictures over the film's whole area.
+
+    Parameters
+    ----------
+    label : str
+        Class whose activation is given.
+    step : int
+        1 or 2.
+    cell_rows, cell_columns : int
+        Places that the network tells apart.
+    activation, lungs : bytes
+        PNG, grey; what their levels mean is the caller's.
+    """
+
+    label: str
+    step: int
+    cell_rows: int
+    cell_columns: int
+    activation: bytes
+    lungs: bytes
+
+
+def put(connection: Connection, job: int, maps: FilmMap) -> None:
+    """Keep the maps of a film within the caller's transaction, in place of those of an earlier reading."""
+    remove(connection, job)
+    connection.execute(film_map.insert().values(film_id=job, **dataclasses.asdict(maps)))
+
+
+def remove(connection: Connection, job: int) -> None:
+    """Remove the maps of a film, if there are any, within the caller's transaction."""
+    connection.execute(delete(film_map).where(film_map.c.film_id == job))
+
+
+def of_film(connection: Connection, job: int) -> FilmMap | None:
+    """The maps of one film; None where it was not read, or read by a release that kept none."""
+    columns = [film_map.c[field.name] for field in dataclasses.fields(FilmMap)]
+    row = connection.execute(select(*columns).where(film_map.c.film_id == job)).one_or_none()
+    return None if row is None else FilmMap(*row)
