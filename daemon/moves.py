@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from daemon import logs, metrics, service
-from storage import films, monitoring
+from storage import database, films, monitoring
 from storage.claims import Job
 from storage.deliveries import NewDelivery
 from storage.films import ReadFilm
@@ -132,7 +132,7 @@ class Moves:
             _LOGGER.warning("%s", error)
         except SQLAlchemyError as error:
             _LOGGER.error("job %d: database, to be written again: %s", job.id, service.first_line(error))
-            if isinstance(error, DataError | IntegrityError):
+            if database.refuses_values(error):
                 reason = f"a fault of ours: the database refuses what was found ({type(error).__name__})"
                 write = partial(self._write_end, job, FilmState.FAILED, reason, ())
             self._unwritten.append((job, write))

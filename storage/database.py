@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, func, inspect, make_url, select, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 BUSY_TIMEOUT_SECONDS = 10
@@ -247,6 +247,11 @@ def _refuse_newer(current: str | None) -> None:
             f"database has schema {current}, newer than {newest_revision()} of this release, which cannot "
             "go back; install the release that made it, or restore a backup of before into an empty database"
         )
+
+
+def refuses_values(error: SQLAlchemyError) -> bool:
+    """Whether the database refuses what is to be written, so that it is asked again in vain (PEP 249)."""
+    return isinstance(error, DataError | IntegrityError)
 
 
 def name(engine: Engine) -> str:
