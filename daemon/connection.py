@@ -16,7 +16,7 @@ from pynetdicom.transport import AssociationSocket
 
 PDU_HEADER = struct.Struct(">BxL")
 # What an association holds in memory of a film of any size.
-_BUFFER_BYTES = 1 << 20
+_BUFFER_BYTES = 2 << 20
 # How late an end is seen that rings no bell.
 DOZE_SECONDS = 0.05
 _POLL_SECONDS = 0.001
@@ -162,6 +162,10 @@ class Connection(AssociationSocket):
     def quiet_seconds(self) -> float:
         """How long the peer has sent nothing."""
         return time.monotonic() - self._last_byte
+
+    def holds(self, count: int) -> bool:
+        """Whether `has` would find `count` bytes without a look at the socket, and overwrite none."""
+        return len(self._buffer) >= count
 
     def has(self, count: int) -> bool:
         """Whether `count` bytes are there for `peek`; waits a moment for them, or for the bell.

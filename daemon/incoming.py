@@ -1,9 +1,7 @@
 """A data set on its way in: onto disk as it arrives, or past it where the disk has no room."""
 
 import contextlib
-import hashlib
 import os
-import queue
 import threading
 import time
 import uuid
@@ -11,53 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from blake3 import blake3
 from pynetdicom.association import Association
 
 _CHECK_BYTES = 1 << 20
-# Of a data set so much is digested as it comes; a thread of its own follows with the rest, in such steps.
-_DIGESTED_AT_ONCE_BYTES = 1 << 20
-_DIGEST_STEP_BYTES = 512 << 10
-_DIGEST_MEMORY_BYTES = 128 << 10
-# One processor is for whoever receives; where all are taken, a thread more only costs.
-_PROCESSORS_TO_DIGEST = threading.BoundedSemaphore(max(1, len(os.sched_getaffinity(0)) - 1))
-
-
-class _Follower(threading.Thread):
-    """Digests a file that another thread writes, from where it is now.
-
-    Nothing that is done with a large film takes a processor longer; this lets it be another one's. Holds one
-    of `_PROCESSORS_TO_DIGEST` until it ends.
-    """
-
-    def __init__(self, path: Path, offset: int, digest: "hashlib._Hash") -> None:
-        super().__init__(name="digest", daemon=True)
-        self._file = path.open("rb", buffering=0)
-        self._file.seek(offset)
-        self._at = offset
-        self._digest = digest
-        self._sizes: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self.start()
-
-    def go_to(self, size: int) -> None:
-        """The file has this size by now."""
-        self._sizes.put(size)
-
-    def end(self) -> int:
-        """Go no further; how far it came."""
-        self._sizes.put(0)
-        self.join()
-        return self._at
-
-    def run(self) -> None:
-        memory = memoryview(bytearray(_DIGEST_MEMORY_BYTES))
-        try:
-            with self._file:
-                while size := self._sizes.get():
-                    while count := self._file.readinto(memory[: size - self._at]):
-                        self._digest.update(memory[:count])
-                        self._at += count
-        finally:
-            _PROCESSORS_TO_DIGEST.release()
+# Of these at most are written at once; the kernel takes 1024 (IOV_MAX).
+_MOST_PARTS = 512
 
 
 class Incoming:
@@ -91,9 +48,8 @@ class Incoming:
         self.began = time.monotonic()
         self._require_space = require_space
         self.offset = self.size_bytes = self._checked = 0
-        self._digest = hashlib.sha256()
-        self._follower: _Follower | None = None
-        self._followed = 0
+        self._digest = blake3()
+        self._parts: list[bytes | memoryview] = []
         self._file: BinaryIO | None = None
         with self._dropping():
             require_space()
@@ -104,55 +60,42 @@ class Incoming:
         return self
 
     def digest(self) -> str:
-        """SHA-256 of the data set, hexadecimal; the file meta information, which is ours, is left out.
-
-        Raises
-        ------
-        OSError
-            If the file could not be read back.
-        """
-        if self._follower is not None:
-            self._follower.go_to(self.tell())
-            if (found := self._follower.end()) != self.tell():
-                raise OSError(f"{found} bytes digested, expected {self.tell()}")
+        """BLAKE3 of the data set, hexadecimal; the file meta information, which is ours, is left out."""
         return self._digest.hexdigest()
 
     def write(self, part: bytes) -> int:
         """Append preamble or file meta information, as pynetdicom does, or drop it."""
         self.offset += len(part)
-        self._append(part)
+        self._append([part])
         return len(part)
 
     def take(self, part: memoryview) -> None:
-        """Append a part of the data set, or drop it."""
+        """Append a part of the data set, or drop it; its memory is not to change until `settle`."""
         self.size_bytes += len(part)
-        self._append(part)
-        if self._follower is None:
+        self._parts.append(part)
+        if len(self._parts) == _MOST_PARTS:
+            self.settle()
+
+    def settle(self) -> None:
+        """Have all that was taken in the file and in its digest."""
+        parts, self._parts = self._parts, []
+        for part in parts:
             self._digest.update(part)
-            if self.size_bytes > _DIGESTED_AT_ONCE_BYTES:
-                self._let_follow()
-        elif self.tell() - self._followed > _DIGEST_STEP_BYTES:
-            self._followed = self.tell()
-            self._follower.go_to(self._followed)
+        self._append(parts)
 
-    def _let_follow(self) -> None:
-        """Leave the rest of the digest to a processor that has nothing else to do, if there is one."""
-        if self._file is not None and _PROCESSORS_TO_DIGEST.acquire(blocking=False):
-            try:
-                self._follower = _Follower(self.path, self.tell(), self._digest)
-            except OSError:
-                _PROCESSORS_TO_DIGEST.release()
-            self._followed = self.tell()
-
-    def _append(self, part: bytes | memoryview) -> None:
+    def _append(self, parts: list[bytes | memoryview]) -> None:
         if self._file is None:
             return
         with self._dropping():
             if self.tell() - self._checked > _CHECK_BYTES:
                 self._checked = self.tell()
                 self._require_space()
-            while part:
-                part = part[self._file.write(part) :]
+            while parts:
+                written = os.writev(self._file.fileno(), parts)
+                while parts and written >= len(parts[0]):
+                    written -= len(parts.pop(0))
+                if parts:
+                    parts[0] = parts[0][written:]
 
     def tell(self) -> int:
         """Bytes that came, kept or not."""
@@ -164,8 +107,6 @@ class Incoming:
     def close(self) -> None:
         """What is left of a data set that has been answered for."""
         self._on_close(self)
-        if self._follower is not None:
-            self._follower.end()
         if self._file is not None:
             with self._dropping():
                 self._file.close()
@@ -180,8 +121,6 @@ class Incoming:
     def discard(self) -> None:
         """Remove the file."""
         file, self._file = self._file, None
-        if self._follower is not None:
-            self._follower.end()
         if file is not None:
             # What could not be flushed before cannot now.
             with contextlib.suppress(OSError):

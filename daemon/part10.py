@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from blake3 import blake3
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID
 
@@ -21,7 +22,7 @@ class DataSetBytes:
         Where it begins in the file, in bytes.
     size_bytes : int
     digest : str
-        SHA-256 of its bytes, hexadecimal; the file meta information, which the receiver writes, is left out.
+        BLAKE3 of its bytes, hexadecimal; the file meta information, which the receiver writes, is left out.
     """
 
     transfer_syntax_uid: UID
@@ -42,5 +43,5 @@ def data_set_bytes(path: Path) -> DataSetBytes:
     offset = _PREAMBLE_PREFIX_AND_GROUP_LENGTH_BYTES + meta.FileMetaInformationGroupLength
     with path.open("rb") as file:
         file.seek(offset)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, blake3).hexdigest()
         return DataSetBytes(UID(meta.TransferSyntaxUID), offset, file.tell() - offset, digest)

@@ -141,7 +141,7 @@ class Provider(DULServiceProvider):
             return self._begin_value(connection) if self._pdu_left else self._begin_pdu(connection)
         file = self._file()
         while self._value_left:
-            if not connection.has(1):
+            if not self._has(connection, 1):
                 return False
             part = connection.peek(self._value_left)
             if file is None:
@@ -154,8 +154,15 @@ class Provider(DULServiceProvider):
         self._end_value(file)
         return True
 
+    def _has(self, connection: Connection, count: int) -> bool:
+        """As `Connection.has`, once the file has what this would overwrite."""
+        message = self.assoc.dimse.message
+        if not connection.holds(count) and message is not None and message._data_set_file is not None:
+            message._data_set_file.settle()
+        return connection.has(count)
+
     def _begin_pdu(self, connection: Connection) -> bool:
-        if not connection.has(PDU_HEADER.size):
+        if not self._has(connection, PDU_HEADER.size):
             return False
         pdu_type, length = PDU_HEADER.unpack(connection.peek(PDU_HEADER.size))
         if pdu_type != P_DATA_TF:
@@ -170,7 +177,7 @@ class Provider(DULServiceProvider):
     def _begin_value(self, connection: Connection) -> bool:
         if self._pdu_left < _VALUE_HEADER.size:
             raise NotValues
-        if not connection.has(_VALUE_HEADER.size):
+        if not self._has(connection, _VALUE_HEADER.size):
             return False
         length, self._context_id, control = _VALUE_HEADER.unpack(connection.peek(_VALUE_HEADER.size))
         # It counts context ID and control header too, but not itself.
@@ -190,6 +197,8 @@ class Provider(DULServiceProvider):
         """Tell pynetdicom of the value; of a data set in a file, of its end."""
         value, self._value = bytes(self._value), None
         self._require_limits(file, len(value))
+        if file is not None and value[0] & _LAST:
+            file.settle()
         if file is None or value[0] & _LAST:
             primitive = P_DATA()
             primitive.presentation_data_value_list = [[self._context_id, value]]

@@ -24,7 +24,7 @@ class ReceivedFilm:
     Parameters
     ----------
     digest : str
-        SHA-256 of the data set as received, without file meta, hexadecimal.
+        BLAKE3 of the data set as received, without file meta, hexadecimal.
     spool_name : str
         Where the bytes are.
     retrospective : bool

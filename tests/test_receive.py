@@ -1,6 +1,5 @@
 """daemon/receive.py: a real receiver process and real associations on loopback."""
 
-import hashlib
 import os
 import re
 import socket
@@ -15,6 +14,7 @@ import numpy as np
 import pydicom
 import pytest
 import servers
+from blake3 import blake3
 from node import Node
 from pydicom.dataset import Dataset
 from pydicom.uid import (
@@ -55,7 +55,7 @@ def test_an_acknowledged_film_is_spooled_byte_for_byte_and_queued(receiver, film
     [row] = receiver.films()
     [spooled] = receiver.spooled("films")
     assert data_set_bytes(spooled) == data_set_bytes(tmp_path / "sent.dcm")
-    assert row.digest == hashlib.sha256(data_set_bytes(spooled)).hexdigest()
+    assert row.digest == blake3(data_set_bytes(spooled)).hexdigest()
     assert (row.state, row.sop_instance_uid, row.accession_number) == ("QUEUED", ds.SOPInstanceUID, "A4711")
     assert row.calling_ae_title == "MODALITY"
     assert receiver.spooled("incoming") == []

@@ -5,9 +5,11 @@ import copy
 import hashlib
 import inspect
 import struct
+from random import Random
 
 import junk
 import pytest
+from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pynetdicom import AE, _config, dimse_messages, evt
@@ -76,7 +78,7 @@ class Scp:
         if isinstance(event.assoc.dul, Provider):
             assert file.offset == 144 + struct.unpack("<I", raw[140:144])[0]
             assert file.size_bytes == len(raw) - file.offset
-            assert file.digest() == hashlib.sha256(raw[file.offset :]).hexdigest()
+            assert file.digest() == blake3(raw[file.offset :]).hexdigest()
         self.stored.append((str(event.request.AffectedSOPInstanceUID), raw))
         return 0x0000
 
@@ -178,6 +180,22 @@ def test_messages_cut_up_in_any_way_have_the_outcome_that_pynetdicom_gives_them(
     expected, found = (converse(scp, *sent) for scp in scps)
     assert expected[0][-1][0] == 6, "no A-RELEASE-RP: the stream is not what it is meant to be"
     assert found == expected
+
+
+def test_a_data_set_of_thousands_of_values_that_fills_the_buffer_many_times_is_stored_as_it_came(scps):
+    body, random = Random(1).randbytes(9_000_000), Random(2)
+    sizes = [1] * 3000 + random.choices([7, 500, 16_000, 130_000, 2_500_000], k=400)
+    stream, at = junk.values(3, COMMAND | LAST, junk.store_command("1.2.3")), 0
+    while at < len(body):
+        size = sizes.pop(0) if sizes else 65_536
+        last = LAST if at + size >= len(body) else 0
+        stream += junk.values(3, DATA | last, body[at : at + size])
+        at += size
+    for scp in scps:
+        answers, stored = converse(scp, [stream], 1)
+        assert answers[-1][0] == 6
+        [(_, raw)] = stored
+        assert raw[144 + struct.unpack("<I", raw[140:144])[0] :] == body
 
 
 @pytest.mark.parametrize("status", [0x0000, 0xA700])
