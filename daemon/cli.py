@@ -1,6 +1,7 @@
 """The command ``firstread``. Each verb imports what it needs, so that ``tail`` starts at once."""
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ EXTRAS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a verb; the exit status: 0 done, 1 a problem was found, 2 wrong usage."""
+    # What is loaded is no garbage: looking for some in it, now and at the end, is a fifth of `tail`'s time.
+    gc.disable()
     parser = _parser()
     options = parser.parse_args(arguments)
     from daemon.config_file import BadConfig
@@ -29,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     from storage.films import NoSuchJob
     from storage.users import BadAccount, NoSuchUser, UserExists
 
+    gc.freeze()
+    gc.enable()
     try:
         return options.run(options)
     except BrokenPipeError:

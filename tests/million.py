@@ -3,9 +3,7 @@
 import datetime
 import json
 
-from sqlalchemy import Engine, text
-
-from storage.tables import delivery, film
+from sqlalchemy import Engine, MetaData, Table, text
 
 # Few senders and destinations have many films, and one of each few. No film FAILED.
 _STATE = "CASE WHEN n % 100 < 88 THEN 'READ' ELSE 'SKIPPED' END"
@@ -64,7 +62,9 @@ def fill(engine: Engine, films: int, now: datetime.datetime, readings: int = 20_
             connection.execute(text("PRAGMA synchronous = OFF"))
         else:
             connection.execute(text("SET session_replication_role = replica"))
-        indexes = [*film.indexes, *delivery.indexes]
+        # As the migrations made them.
+        tables = [Table(name, MetaData(), autoload_with=connection) for name in ("film", "delivery")]
+        indexes = [index for table in tables for index in table.indexes]
         for index in indexes:
             index.drop(connection)
         for statement in (_FILM, _DELIVERY):
