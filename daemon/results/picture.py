@@ -158,7 +158,7 @@ def _fit(display: np.ndarray, width: float, height: float) -> np.ndarray:
     rows, columns = display.shape
     scale = min(width / columns, height / rows, LARGEST_ENLARGEMENT)
     size = (max(round(columns * scale), 1), max(round(rows * scale), 1))
-    method = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
+    method = Image.Resampling.HAMMING if scale < 1 else Image.Resampling.BICUBIC
     return np.asarray(Image.fromarray(display).resize(size, method))
 
 
