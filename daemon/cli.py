@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from daemon import cli_admin, cli_jobs, cli_models, cli_processes, cli_users
+from daemon import cli_admin, cli_jobs, cli_models, cli_processes, cli_users, collector
 from storage.states import DeliveryState, FilmState
 
 # Which extra brings a package that some verbs need; all others are those of train and evaluate.
@@ -20,20 +20,20 @@ EXTRAS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a verb; the exit status: 0 done, 1 a problem was found, 2 wrong usage."""
-    # What is loaded is no garbage: looking for some in it, now and at the end, is a fifth of `tail`'s time.
-    gc.disable()
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    from daemon.config_file import BadConfig
-    from model.gpus import GpuMissing
-    from model.weights import WeightsInvalid
-    from storage.backup import BadBackup
-    from storage.database import NewerSchema, SchemaMissing, SQLAlchemyError
-    from storage.films import NoSuchJob
-    from storage.users import BadAccount, NoSuchUser, UserExists
+    with collector.resting():
+        parser = _parser()
+        options = parser.parse_args(arguments)
+        from daemon.config_file import BadConfig
+        from model.gpus import GpuMissing
+        from model.weights import WeightsInvalid
+        from storage.backup import BadBackup
+        from storage.database import NewerSchema, SchemaMissing, SQLAlchemyError
+        from storage.films import NoSuchJob
+        from storage.users import BadAccount, NoSuchUser, UserExists
 
-    gc.freeze()
-    gc.enable()
+        # Modules are never garbage: to end is as quick as to begin, of which `tail` has little else.
+        gc.freeze()
+
     try:
         return options.run(options)
     except BrokenPipeError:

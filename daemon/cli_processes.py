@@ -5,7 +5,7 @@ import signal
 import threading
 from types import FrameType
 
-from daemon import cli_jobs
+from daemon import cli_jobs, collector
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,22 +57,23 @@ def receive(options: argparse.Namespace) -> int:
 
 def read(options: argparse.Namespace) -> int:
     """Read queued films."""
-    from daemon import decoder
+    with collector.resting():
+        from daemon import decoder
 
-    decoder.start_fork_server()
-    from daemon import housekeeping, metrics, read, service
-    from daemon.reload import Reload
-    from model.reader import Reader
-    from model.weights import WeightsInvalid
+        decoder.start_fork_server()
+        from daemon import housekeeping, metrics, read, service
+        from daemon.reload import Reload
+        from model.reader import Reader
+        from model.weights import WeightsInvalid
 
-    stop = service.stop_on_signals()
-    reload = Reload(options.config, ("model", "storage"))
-    config = cli_jobs.config_of(options)
-    service.configure_logging("read", config.node.log_format)
-    engine, spool = service.open_storage(config.storage)
-    metrics.start(metrics.folder(spool.root), "read")
-    share = config.model.share(options.reader)
-    reader = Reader(config.model.version, config.model.batch_size, share)
+        stop = service.stop_on_signals()
+        reload = Reload(options.config, ("model", "storage"))
+        config = cli_jobs.config_of(options)
+        service.configure_logging("read", config.node.log_format)
+        engine, spool = service.open_storage(config.storage)
+        metrics.start(metrics.folder(spool.root), "read")
+        share = config.model.share(options.reader)
+        reader = Reader(config.model.version, config.model.batch_size, share)
     chores = housekeeping.Chores(engine, spool, config)
     pulse = service.Pulse(engine, "read")
 
