@@ -211,7 +211,7 @@ def test_the_shadow_steps_back_and_waits_while_a_film_waits_for_the_reader(read_
 def test_a_killed_shadow_reads_again_what_it_had_not_stored_and_nothing_twice(read_before):
     node = read_before(attempts=20)
     stored = {}
-    for number in (2, 5):
+    for number in (1, 3):
         with node.running("shadow") as [process]:
             ended(node, number)
             process.kill()
