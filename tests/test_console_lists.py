@@ -180,6 +180,7 @@ def test_groups_and_senders_are_filtered_and_more_is_shown(node, page):
     expect(rows(page)).to_have_count(27)
     page.locator("#chips a", has_text="Look soon").click()
     expect(accessions(page)).to_have_text(["26110-4684", "26110-4686"])
+    page.wait_for_load_state()  # before its scripts have run, the page hears of no choice
     page.locator("#sender").select_option("XR-ROOM-2")
     expect(rows(page)).to_have_count(1)
     expect(accessions(page)).to_have_text(["26110-4686"])
