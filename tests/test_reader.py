@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import hashlib
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -183,6 +184,33 @@ def test_resident_memory_stays_flat(reader, rg1):
 def test_prepared_films_cross_processes(rg1):
     again = pickle.loads(pickle.dumps(rg1))
     assert np.array_equal(again.network_input, rg1.network_input)
+
+
+@pytest.mark.parametrize("name", ["gao-2020", "firstread-1"])
+def test_the_kernels_of_onednn_are_on_and_do_not_change_the_scores(name, tmp_path):
+    script = f"""
+import json, pathlib, sys
+from model.reader import Reader, prepare
+from model.scope import ScopeRules
+reader = Reader({name!r}, batch_size=4)
+film = prepare({published("RG1_UNCI.dcm")!r}, ScopeRules(), reader.input_sizes)
+scores = [of_step[0].tolist() for of_step in reader.scores(reader.answer([film], reader.look([film])))]
+pathlib.Path(sys.argv[1]).write_text(json.dumps(scores))
+"""
+    scores, is_on = {}, {}
+    for kernels in ("as they come", "0"):
+        said = tmp_path / kernels
+        chosen = {} if kernels != "0" else {"TF_ENABLE_ONEDNN_OPTS": kernels}
+        environment = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
+        run = subprocess.run(
+            [sys.executable, "-c", script, said],
+            check=True, cwd=REPOSITORY, env=environment | chosen, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        scores[kernels] = json.loads(said.read_text())
+        is_on[kernels] = "oneDNN custom operations are on" in run.stderr
+    assert is_on == {"as they come": True, "0": False}
+    for plain, other in zip(*scores.values(), strict=True):
+        assert plain == pytest.approx(other, abs=1e-4)
 
 
 def test_prepare_does_not_load_tensorflow():
