@@ -119,7 +119,7 @@ UNSOUGHT = Found(np.zeros((128, 128, len(SIDES)), np.float32), (), {0: 1.0}, 0.0
 
 
 class LungFinder:
-    """The lung network, verified and warmed up.
+    """The lung network, verified and ready.
 
     Parameters
     ----------
@@ -145,7 +145,6 @@ class LungFinder:
         self._network = loading.load(self.version.recipe["network"])
         self.input_size: int = self.version.recipe["input_size"]
         self._answer = self._network.answering(self._network.load(self.version.weights))
-        self.find(np.zeros((1, self.input_size, self.input_size, 1), np.float32))
 
     def find(self, inputs: np.ndarray) -> list[Found]:
         """Look at films.

@@ -1,7 +1,6 @@
 """The front door: a film made ready in any process, and the answer of the network in one."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import BinaryIO, NamedTuple
@@ -187,14 +186,7 @@ class Reader:
         cascade = version.cascade
         network = loading.load(version.recipe["network"])
         self.device = loading.load("devices").take(share) if share else ""
-        self._network = network.answering(network.load(version.weights, list(map(len, cascade.steps))))
-        size = version.recipe["input_size"]
-        # Half of a first call runs outside Python's lock: the other network is loaded meanwhile.
-        with ThreadPoolExecutor(1) as beside:
-            first = beside.submit(self._call, np.zeros((1, size, size, 3), np.float32))
-            self._finder = LungFinder(batch_size=batch_size) if version.lungs else None
-        self.input_sizes = InputSizes(self._finder and self._finder.input_size, size)
-        self._none = tuple(array[:0] for array in first.result())
+        self._finder = LungFinder(batch_size=batch_size) if version.lungs else None
         finder = self._finder and self._finder.version
         self.model = ModelVersion(
             version.recipe["name"],
@@ -202,14 +194,22 @@ class Reader:
             "{name} {version}".format_map(finder.recipe) if finder else "",
             spoken_by(version, finder),
             network.METHOD,
-            network.cells(size),
+            network.cells(version.recipe["input_size"]),
             cascade,
         )
+        self.input_sizes = InputSizes(self._finder and self._finder.input_size, version.recipe["input_size"])
         self._framing = version.recipe.get("framing")
         self._batch_size = batch_size
         self._thresholds = version.manifest["thresholds"]
+        self._least_inside = self._thresholds["inside_lungs"]
         self._temperatures = version.manifest.get("temperature", {})
         self._known = open_known(version.folder, version.manifest)
+        outputs = [len(of_step) for of_step in cascade.steps]
+        self._network = network.answering(network.load(version.weights, outputs))
+        lungs, steps = self.input_sizes
+        if self._finder:
+            self._finder.find(np.zeros((1, lungs, lungs, 1), np.float32))  # warmed up
+        self._none = tuple(array[:0] for array in self._call(np.zeros((1, steps, steps, 3), np.float32)))
 
     def read(self, films: Sequence[PreparedFilm]) -> list[Reading | OutOfScope]:
         """Answer any number of films; a film's answer does not depend on the others.
@@ -324,7 +324,8 @@ class Reader:
         batches = []
         for start in range(0, len(films), self._batch_size):
             batch = slice(start, start + self._batch_size)
-            said = self._call(np.stack(list(map(self._shown, films[batch], lungs[batch]))))
+            shown = [self._shown(*pair) for pair in zip(films[batch], lungs[batch], strict=True)]
+            said = self._call(np.stack(shown))
             batches.append(said if self._framing is None else self._brought_back(said, lungs[batch]))
         return Answers(*(np.concatenate(arrays) for arrays in zip(*(batches or [self._none]), strict=True)))
 
@@ -382,8 +383,7 @@ class Reader:
         label = str(plain) if plain in step.labels else step1.leading
         activation = activations[number - 1][step.labels.index(label)].astype(np.float32)
         inside = share_inside(activation, lungs) if self._finder else None
-        least = self._thresholds["inside_lungs"]
-        outside = label != step1.absence and inside is not None and inside.both < least
+        outside = label != step1.absence and inside is not None and inside.both < self._least_inside
         return Reading(
             model=self.model,
             step1=step1,
@@ -394,6 +394,6 @@ class Reader:
             activation=activation,
             lungs=lungs,
             inside=inside,
-            least_inside=least,
+            least_inside=self._least_inside,
             warnings=film.warnings,
         )
