@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import hashlib
 import json
-import os
 import pickle
 import shutil
 import subprocess
@@ -187,7 +186,7 @@ def test_prepared_films_cross_processes(rg1):
 
 
 @pytest.mark.parametrize("name", ["gao-2020", "firstread-1"])
-def test_the_kernels_of_onednn_are_on_and_do_not_change_the_scores(name, tmp_path):
+def test_the_kernels_of_onednn_are_on_and_do_not_change_the_scores(name, tmp_path, monkeypatch):
     script = f"""
 import json, pathlib, sys
 from model.reader import Reader, prepare
@@ -197,20 +196,18 @@ film = prepare({published("RG1_UNCI.dcm")!r}, ScopeRules(), reader.input_sizes)
 scores = [of_step[0].tolist() for of_step in reader.scores(reader.answer([film], reader.look([film])))]
 pathlib.Path(sys.argv[1]).write_text(json.dumps(scores))
 """
-    scores, is_on = {}, {}
-    for kernels in ("as they come", "0"):
-        said = tmp_path / kernels
-        chosen = {} if kernels != "0" else {"TF_ENABLE_ONEDNN_OPTS": kernels}
-        environment = {key: value for key, value in os.environ.items() if key != "TF_ENABLE_ONEDNN_OPTS"}
-        run = subprocess.run(
-            [sys.executable, "-c", script, said],
-            check=True, cwd=REPOSITORY, env=environment | chosen, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        scores[kernels] = json.loads(said.read_text())
-        is_on[kernels] = "oneDNN custom operations are on" in run.stderr
-    assert is_on == {"as they come": True, "0": False}
-    for plain, other in zip(*scores.values(), strict=True):
-        assert plain == pytest.approx(other, abs=1e-4)
+    scores, is_on = [], []
+    for kernels in (None, "0"):
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+        if kernels:
+            monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", kernels)
+        command = [sys.executable, "-c", script, tmp_path / "scores.json"]
+        run = subprocess.run(command, check=True, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+        scores.append(json.loads((tmp_path / "scores.json").read_text()))
+        is_on.append("oneDNN custom operations are on" in run.stderr)
+    assert is_on == [True, False]
+    for ours, plain in zip(*scores, strict=True):
+        assert ours == pytest.approx(plain, abs=1e-4)
 
 
 def test_prepare_does_not_load_tensorflow():

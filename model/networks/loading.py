@@ -13,7 +13,7 @@ def load(name: str) -> ModuleType:
     """The module of a network, by the name that ``model.toml`` gives it.
 
     TensorFlow's kernels of oneDNN, which it turns on by itself only on processors with instructions for
-    networks, serve others as well: a fifth to a third less processor time a film.
+    networks, serve others as well: a tenth to a third less processor time a film.
     """
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     hidden = [library for library in _UNUSED if library not in sys.modules]
