@@ -88,6 +88,8 @@ class HttpConnection:
                 answered = response.read(MOST_ANSWER_BYTES + 1)
         except PeerUnavailable as error:
             raise NotTaken(str(error)) from error
+        except TimeoutError as error:
+            raise NotTaken(f"no whole HTTP answer in {RESPONSE_TIMEOUT_SECONDS:g} s") from error
         except (OSError, http.client.HTTPException) as error:
             # Some of these quote what the peer sent.
             raise NotTaken(f"no HTTP answer: {type(error).__name__}") from error
@@ -110,9 +112,17 @@ class HttpConnection:
 
 @contextlib.contextmanager
 def _ended_late(connection: socket.socket) -> Iterator[None]:
-    """End a connection that lasts too long: each byte of a slow answer would start a time-out anew."""
+    """End a connection that lasts too long: each byte of a slow answer would start a time-out anew.
+
+    Raises
+    ------
+    TimeoutError
+        If it lasted too long, whatever its end looked like to the one who read.
+    """
+    late = threading.Event()
 
     def end() -> None:
+        late.set()
         with contextlib.suppress(OSError):
             # Not that of a TLS socket, which would take it from under the thread that reads.
             socket.socket.shutdown(connection, socket.SHUT_RDWR)
@@ -124,3 +134,5 @@ def _ended_late(connection: socket.socket) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        if late.is_set():
+            raise TimeoutError
