@@ -113,6 +113,7 @@ def test_a_console_that_is_gone_leaves_the_list_and_says_since_when(tmp_path_fac
     expect(rows(page)).to_have_count(count)
 
 
+@pytest.mark.alone  # seconds of a node and a browser, not of the tests beside them
 def test_a_film_sent_by_c_store_stands_on_the_page_within_two_seconds_of_its_reading(tmp_path, page, film):
     node = Node(tmp_path)
     with node.running("receive", "read", "console"):
