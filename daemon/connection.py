@@ -85,6 +85,9 @@ class Bell:
 class Buffer:
     """Bytes that have come and are not used yet, in one piece of memory.
 
+    Those of a data set are gathered at its begin, next to each other, where each PDU put a header between
+    them: one digest and one write take them all.
+
     Parameters
     ----------
     size : int
@@ -94,7 +97,7 @@ class Buffer:
     def __init__(self, size: int) -> None:
         self.size = size
         self._memory = memoryview(bytearray(size))
-        self._start = self._end = 0
+        self._gathered = self._start = self._end = 0
 
     def __len__(self) -> int:
         return self._end - self._start
@@ -106,6 +109,17 @@ class Buffer:
     def skip(self, count: int) -> None:
         """Have done with bytes that are there."""
         self._start += count
+
+    def gather(self, count: int) -> None:
+        """Keep bytes that are there beside those gathered before."""
+        self._memory[self._gathered : self._gathered + count] = self.peek(count)
+        self._gathered += count
+        self._start += count
+
+    def gathered(self) -> memoryview:
+        """What was gathered since the last call; good until `gather` and `fill`, which write over it."""
+        found, self._gathered = self._memory[: self._gathered], 0
+        return found
 
     def fill(self, receive: Callable[[memoryview], int]) -> int:
         """Have `receive` put bytes behind those that are there; how many it put."""
@@ -198,6 +212,14 @@ class Connection(AssociationSocket):
     def skip(self, count: int) -> None:
         """Have done with bytes that are there."""
         self._buffer.skip(count)
+
+    def gather(self, count: int) -> None:
+        """Keep bytes that are there for `gathered`."""
+        self._buffer.gather(count)
+
+    def gathered(self) -> memoryview:
+        """What was gathered since the last call; good until the next call of `gather` or `has`."""
+        return self._buffer.gathered()
 
     def put_back(self) -> None:
         """Leave to `recv` what is there."""

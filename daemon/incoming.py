@@ -1,7 +1,6 @@
 """A data set on its way in: onto disk as it arrives, or past it where the disk has no room."""
 
 import contextlib
-import os
 import threading
 import time
 import uuid
@@ -12,9 +11,10 @@ from typing import BinaryIO, Self
 from blake3 import blake3
 from pynetdicom.association import Association
 
-_CHECK_BYTES = 1 << 20
-# Of these at most are written at once; the kernel takes 1024 (IOV_MAX).
-_MOST_PARTS = 512
+from storage import durable
+
+# The disk is asked for room, and told to begin, with every so many.
+_PIECE_BYTES = 1 << 20
 
 
 class Incoming:
@@ -47,9 +47,8 @@ class Incoming:
         self.name = str(self.path)
         self.began = time.monotonic()
         self._require_space = require_space
-        self.offset = self.size_bytes = self._checked = 0
+        self.offset = self.size_bytes = self._begun = 0
         self._digest = blake3()
-        self._parts: list[bytes | memoryview] = []
         self._file: BinaryIO | None = None
         with self._dropping():
             require_space()
@@ -66,36 +65,27 @@ class Incoming:
     def write(self, part: bytes) -> int:
         """Append preamble or file meta information, as pynetdicom does, or drop it."""
         self.offset += len(part)
-        self._append([part])
+        self._append(memoryview(part))
         return len(part)
 
     def take(self, part: memoryview) -> None:
-        """Append a part of the data set, or drop it; its memory is not to change until `settle`."""
+        """Append a part of the data set, or drop it."""
         self.size_bytes += len(part)
-        self._parts.append(part)
-        if len(self._parts) == _MOST_PARTS:
-            self.settle()
+        self._digest.update(part)
+        self._append(part)
 
-    def settle(self) -> None:
-        """Have all that was taken in the file and in its digest."""
-        parts, self._parts = self._parts, []
-        for part in parts:
-            self._digest.update(part)
-        self._append(parts)
-
-    def _append(self, parts: list[bytes | memoryview]) -> None:
+    def _append(self, part: memoryview) -> None:
         if self._file is None:
             return
         with self._dropping():
-            if self.tell() - self._checked > _CHECK_BYTES:
-                self._checked = self.tell()
+            is_due = self.tell() - self._begun > _PIECE_BYTES
+            if is_due:
                 self._require_space()
-            while parts:
-                written = os.writev(self._file.fileno(), parts)
-                while parts and written >= len(parts[0]):
-                    written -= len(parts.pop(0))
-                if parts:
-                    parts[0] = parts[0][written:]
+            while part:
+                part = part[self._file.write(part) :]
+            if is_due:
+                durable.begin(self._file.fileno(), self._begun, self.tell() - self._begun)
+                self._begun = self.tell()
 
     def tell(self) -> int:
         """Bytes that came, kept or not."""

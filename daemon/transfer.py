@@ -2,8 +2,8 @@
 
 pynetdicom has two threads for an association, each of which looks for work a thousand times a second, and
 copies a P-DATA-TF six times before its values reach a file. Here both threads sleep until there is something
-for them, and values of a data set that goes to a file are written from where the socket put them. All else,
-and the end of each data set, passes through pynetdicom; tests/test_transfer.py holds both ways to the same
+for them, and values of a data set that goes to a file are written from the buffer, next to each other. All
+else, and the end of each data set, passes through pynetdicom; tests/test_transfer.py holds both ways to the same
 outcome, and tells when a release of pynetdicom changes what is replaced here.
 """
 
@@ -146,9 +146,9 @@ class Provider(DULServiceProvider):
             part = connection.peek(self._value_left)
             if file is None:
                 self._value += part
+                connection.skip(len(part))
             else:
-                file.take(part)
-            connection.skip(len(part))
+                connection.gather(len(part))
             self._value_left -= len(part)
             self._pdu_left -= len(part)
         self._end_value(file)
@@ -158,7 +158,7 @@ class Provider(DULServiceProvider):
         """As `Connection.has`, once the file has what this would overwrite."""
         message = self.assoc.dimse.message
         if not connection.holds(count) and message is not None and message._data_set_file is not None:
-            message._data_set_file.settle()
+            message._data_set_file.take(connection.gathered())
         return connection.has(count)
 
     def _begin_pdu(self, connection: Connection) -> bool:
@@ -196,9 +196,9 @@ class Provider(DULServiceProvider):
     def _end_value(self, file: Incoming | None) -> None:
         """Tell pynetdicom of the value; of a data set in a file, of its end."""
         value, self._value = bytes(self._value), None
-        self._require_limits(file, len(value))
         if file is not None and value[0] & _LAST:
-            file.settle()
+            file.take(self.socket.gathered())
+        self._require_limits(file, len(value))
         if file is None or value[0] & _LAST:
             primitive = P_DATA()
             primitive.presentation_data_value_list = [[self._context_id, value]]

@@ -174,7 +174,6 @@ def test_a_disk_that_fills_while_a_film_arrives_is_given_its_space_back_at_once(
     file = IncomingFiles(tmp_path, require_space).make(delete=False)
     for _ in range(40):
         file.take(memoryview(bytes(131072)))
-        file.settle()
     assert asked == [0, 1, 1, 1]
     assert (list(tmp_path.iterdir()), file.tell()) == ([], 40 * 131072)
     file.close()
