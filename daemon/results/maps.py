@@ -11,13 +11,13 @@ from storage.film_maps import FilmMap
 
 def pack(reading: Reading) -> FilmMap:
     """The maps of a reading: 255 is the activation's maximum; lung 1 is the right, 2 the left one."""
-    lungs = reading.lungs.astype(np.uint8) * (1, 2)
+    right, left = np.moveaxis(reading.lungs, -1, 0)
     return FilmMap(
         reading.activation_label,
         reading.activation_step,
         *reading.model.cells,
         _png(np.rint(255 * np.clip(reading.activation, 0, 1))),
-        _png(lungs.max(axis=-1)),
+        _png(np.where(left, 2, right)),
     )
 
 

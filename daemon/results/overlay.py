@@ -53,8 +53,8 @@ def grey_in_colour(film: np.ndarray) -> np.ndarray:
     return picture
 
 
-def contour(picture: np.ndarray, share: np.ndarray, unit: float) -> np.ndarray:
-    """Draw the 50 % line, white in a black casing.
+def contour(picture: np.ndarray, share: np.ndarray, unit: float) -> None:
+    """Draw the 50 % line into a picture, white in a black casing.
 
     Parameters
     ----------
@@ -64,19 +64,16 @@ def contour(picture: np.ndarray, share: np.ndarray, unit: float) -> np.ndarray:
         Share of the activation's maximum, 0 to 1.
     unit : float
         Pixels in one unit of length: the line is 2 units wide, its casing 1 more on each side.
-
-    Returns
-    -------
-    (rows, columns, 3) float32
-        RGB, 0 to 255.
     """
     half = max(2 * unit, 1.6) / 2
     casing = _Line(half + unit, np.zeros(3, np.float32), CONTOUR_CASING_OPACITY)
-    return _drawn(picture, share, CONTOUR_LEVEL, casing, _Line(half, np.full(3, 255, np.float32), 1))
+    _draw(picture, share, CONTOUR_LEVEL, casing, _Line(half, np.full(3, 255, np.float32), 1))
 
 
-def outline(picture: np.ndarray, lungs: np.ndarray, unit: float) -> np.ndarray:
-    """Draw the edge of both lungs, a thin blue line in a faint black casing.
+def outline(picture: np.ndarray, lungs: np.ndarray, unit: float) -> None:
+    """Draw the edge of both lungs into a picture, a thin blue line in a faint black casing.
+
+    A lung that the film cuts off has no line along the film's edge.
 
     Parameters
     ----------
@@ -86,17 +83,12 @@ def outline(picture: np.ndarray, lungs: np.ndarray, unit: float) -> np.ndarray:
         The right and the left lung over the film's whole area.
     unit : float
         Pixels in one unit of length: the line is 1.4 units wide, its casing 1 pixel more on each side.
-
-    Returns
-    -------
-    (rows, columns, 3) float32
-        RGB, 0 to 255. A lung that the film cuts off has no line along the film's edge.
     """
     rows, columns = picture.shape[:2]
     enlarged = Image.fromarray(smooth(either_lung(lungs))).resize((columns, rows), Image.Resampling.BICUBIC)
     half = max(1.4 * unit, 1.2) / 2
     casing = _Line(half + 1, np.zeros(3, np.float32), OUTLINE_CASING_OPACITY)
-    return _drawn(picture, np.asarray(enlarged), MIDDLE, casing, _Line(half, LUNG_BLUE, OUTLINE_OPACITY))
+    _draw(picture, np.asarray(enlarged), MIDDLE, casing, _Line(half, LUNG_BLUE, OUTLINE_OPACITY))
 
 
 def smooth(mask: np.ndarray) -> np.ndarray:
@@ -116,8 +108,8 @@ class _Line(NamedTuple):
         return self.half_width + 0.5
 
 
-def _drawn(picture: np.ndarray, field: np.ndarray, level: float, *lines: _Line) -> np.ndarray:
-    """A picture with lines, the widest first, where a field, (rows, columns), crosses a level."""
+def _draw(picture: np.ndarray, field: np.ndarray, level: float, *lines: _Line) -> None:
+    """Draw lines into a picture, the widest first, where a field, (rows, columns), crosses a level."""
     reach = lines[0].reach
     off = np.abs(field - level)
     # Slopes cost more than all else, so that only places which the steepest of them could reach are asked.
@@ -134,9 +126,7 @@ def _drawn(picture: np.ndarray, field: np.ndarray, level: float, *lines: _Line) 
     for line in lines:
         coverage = np.clip(line.reach - distance, 0, 1)[:, None] * line.opacity
         pixels += (line.ink - pixels) * coverage
-    drawn = picture.copy()
-    drawn.reshape(-1, 3)[places] = pixels
-    return drawn
+    picture.reshape(-1, 3)[places] = pixels
 
 
 def _slope(field: np.ndarray, places: np.ndarray, axis: int) -> np.ndarray:

@@ -179,12 +179,15 @@ def overlaid(film: np.ndarray, reading: Reading, unit: float) -> tuple[np.ndarra
     """The film with lungs and activation, (rows, columns, 3) float32, 0 to 255, and its caption."""
     if wording.has_region(reading):
         share = spread(reading.activation, *film.shape)
-        shown = overlay.outline(overlay.colour(film, share), reading.lungs, unit)
-        shown = overlay.contour(shown, share, unit)
-        return np.rint(shown), f"class activation for {wording.activation_source(reading)}"
-    plain = overlay.grey_in_colour(film)
-    caption = "no activation" if reading.points_at_a_place else "same film, no activation drawn"
-    return np.rint(overlay.outline(plain, reading.lungs, unit)), caption
+        shown = overlay.colour(film, share)
+        overlay.outline(shown, reading.lungs, unit)
+        overlay.contour(shown, share, unit)
+        caption = f"class activation for {wording.activation_source(reading)}"
+    else:
+        shown = overlay.grey_in_colour(film)
+        overlay.outline(shown, reading.lungs, unit)
+        caption = "no activation" if reading.points_at_a_place else "same film, no activation drawn"
+    return np.rint(shown, out=shown), caption
 
 
 def _draw_cell(canvas: Canvas, middle: float, shown: np.ndarray, caption: str, grey: int) -> None:

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# Looking costs some hundredths of a second, for it goes through all their pages.
-_POLL_SECONDS = 1.0
+# Looking goes through all their pages, some hundredths of a second each time: not while a short run lasts.
+_POLL_SECONDS = 5.0
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
