@@ -18,7 +18,7 @@ from model.header import UNREADABLE_VALUE, items, numbers, own_judgement, printa
 
 LONGEST_SIDE = 1024  # of a display picture: what a result shows; the network takes far less
 FEWEST_LEVELS = 8  # a picture whose middle 98 % spans fewer grey levels shows nothing
-_PIECE = 1 << 14  # pixels looked up at once
+_PIECE = 1 << 15  # pixels looked up at once
 ODDEST_ASPECT = 4.0  # a pixel longer than this is an error of the header
 
 

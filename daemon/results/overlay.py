@@ -38,7 +38,7 @@ def colour(film: np.ndarray, share: np.ndarray) -> np.ndarray:
     (rows, columns, 3) float32
         RGB, 0 to 255; the film itself where the activation is below the level.
     """
-    coloured = grey_in_colour(film)
+    coloured = in_colour(film).astype(np.float32)
     above = np.flatnonzero(share > COLOUR_LEVEL)
     opacity = (share.ravel()[above] - COLOUR_LEVEL) / (1 - COLOUR_LEVEL) * OPACITY_AT_MAXIMUM
     grey = film.ravel()[above].astype(np.float32)[:, None]
@@ -46,11 +46,9 @@ def colour(film: np.ndarray, share: np.ndarray) -> np.ndarray:
     return coloured
 
 
-def grey_in_colour(film: np.ndarray) -> np.ndarray:
-    """A film, (rows, columns) uint8, as a picture in RGB, (rows, columns, 3) float32, 0 to 255."""
-    picture = np.empty((*film.shape, 3), np.float32)
-    picture[:] = film[:, :, None]
-    return picture
+def in_colour(film: np.ndarray) -> np.ndarray:
+    """A film, (rows, columns) uint8, as a picture in RGB, (rows, columns, 3) uint8."""
+    return np.asarray(Image.fromarray(film).convert("RGB"))
 
 
 def contour(picture: np.ndarray, share: np.ndarray, unit: float) -> None:

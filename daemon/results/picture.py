@@ -69,7 +69,7 @@ def draw(display: np.ndarray, reading: Reading, now: datetime.datetime, longest_
     footer_top = activation_top + ACTIVATION_HEIGHT
     canvas = _canvas(footer_top + FOOTER_HEIGHT, unit)
     _draw_head(canvas, wording.headline(reading), wording.subline(reading))
-    _draw_cell(canvas, LEFT_MIDDLE, film[:, :, None], UNTOUCHED, QUIET)
+    _draw_cell(canvas, LEFT_MIDDLE, overlay.in_colour(film), UNTOUCHED, QUIET)
     _draw_cell(canvas, RIGHT_MIDDLE, *overlaid(film, reading, unit), TEXT)
     draw_scores(canvas, scores_top, reading)
     draw_activation(canvas, activation_top, reading)
@@ -128,7 +128,7 @@ def draw_not_analysed(
     line_top = FILMS_TOP + height + CAPTION_HEIGHT
     canvas = _canvas(line_top + LINE_HEIGHT + FOOTER_HEIGHT, unit)
     _draw_head(canvas, *wording.refusal_head(refusal))
-    _draw_cell(canvas, LEFT_MIDDLE, film[:, :, None], UNTOUCHED, QUIET)
+    _draw_cell(canvas, LEFT_MIDDLE, overlay.in_colour(film), UNTOUCHED, QUIET)
     _draw_frame(canvas, RIGHT_MIDDLE - CELL_WIDTH / 2, height)
     middle = FILMS_TOP + height / 2
     quiet = {"size": 20, "grey": QUIET, "align": "centre"}
@@ -184,7 +184,7 @@ def overlaid(film: np.ndarray, reading: Reading, unit: float) -> tuple[np.ndarra
         overlay.contour(shown, share, unit)
         caption = f"class activation for {wording.activation_source(reading)}"
     else:
-        shown = overlay.grey_in_colour(film)
+        shown = overlay.in_colour(film).astype(np.float32)
         overlay.outline(shown, reading.lungs, unit)
         caption = "no activation" if reading.points_at_a_place else "same film, no activation drawn"
     return np.rint(shown, out=shown), caption
