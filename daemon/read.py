@@ -44,6 +44,8 @@ from storage.wakeup import Wakeup
 
 POLL_SECONDS = 0.25
 LEASE = datetime.timedelta(minutes=5)
+# How long a film that is ready waits for others that are being made ready: a batch costs less a film.
+BATCH_SECONDS = 0.1
 # A disk in trouble is asked again after so long.
 DISK_WAIT_SECONDS = 5.0
 DISK_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
@@ -57,6 +59,7 @@ class InHand:
     job: Job
     renewed: float  # monotonic, seconds
     prepared: PreparedFilm | None = None
+    ready: float = 0.0  # monotonic, seconds
     answer: Reading | OutOfScope | None = None
     decode_seconds: float = 0.0
     network_seconds: float = 0.0
@@ -144,8 +147,9 @@ class ReadLoop:
                         return new
                     self._wakeup.wait(stop, POLL_SECONDS)
                 if self._working:
+                    patience = self._seconds_to_wait() if self._prepared else POLL_SECONDS
                     concurrent.futures.wait(
-                        self._working, POLL_SECONDS, return_when=concurrent.futures.FIRST_COMPLETED
+                        self._working, patience, return_when=concurrent.futures.FIRST_COMPLETED
                     )
                 self._take_finished()
                 self._run_network()
@@ -235,7 +239,7 @@ class ReadLoop:
             found, seconds = future.result()
             if film.answer is None:
                 metrics.took("decode", seconds)
-                film.prepared, film.decode_seconds = found, seconds
+                film.prepared, film.ready, film.decode_seconds = found, time.monotonic(), seconds
                 self._prepared.append(film)
             else:
                 self._finish_answered(film, found)
@@ -262,13 +266,20 @@ class ReadLoop:
         self._moves.put_back(film.job, reason)
 
     def _run_network(self) -> None:
-        """Read what is prepared, full batch or not: workers decode the next films meanwhile."""
-        batch = self._prepared[: self._config.model.batch_size]
-        if not batch:
+        """Read what is prepared when it is time to: workers decode the next films meanwhile."""
+        if not self._prepared or self._seconds_to_wait() > 0:
             return
+        batch = self._prepared[: self._config.model.batch_size]
         del self._prepared[: len(batch)]
         self._renew(batch)
         self._read(batch)
+
+    def _seconds_to_wait(self) -> float:
+        """How long what is prepared waits for a full batch, while there is a film that may fill it."""
+        is_another_coming = any(film.answer is None for film in self._working.values())
+        if len(self._prepared) >= self._config.model.batch_size or not is_another_coming:
+            return 0.0
+        return max(0.0, self._prepared[0].ready + BATCH_SECONDS - time.monotonic())
 
     def _renew(self, batch: list[InHand]) -> None:
         """Keep claims of which a fifth is over: each is a write of the database's."""

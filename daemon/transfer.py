@@ -3,8 +3,8 @@
 pynetdicom has two threads for an association, each of which looks for work a thousand times a second, and
 copies a P-DATA-TF six times before its values reach a file. Here both threads sleep until there is something
 for them, and values of a data set that goes to a file are written from the buffer, next to each other. All
-else, and the end of each data set, passes through pynetdicom; tests/test_transfer.py holds both ways to the same
-outcome, and tells when a release of pynetdicom changes what is replaced here.
+else, and the end of each data set, passes through pynetdicom; tests/test_transfer.py holds both ways to the
+same outcome, and tells when a release of pynetdicom changes what is replaced here.
 """
 
 import logging

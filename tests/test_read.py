@@ -94,6 +94,17 @@ def test_one_film_scores_alike_in_every_coding(read_films):
     assert np.ptp(scores, axis=0).max() < 0.02
 
 
+def test_films_that_are_made_ready_together_are_read_in_one_call_of_the_networks(tmp_path, film):
+    node = Node(tmp_path, {}, tables={"model": {"version": "gao-2020"}})
+    with node.running("receive"):
+        node.store(*(film() for _ in range(16)))
+    assert node.firstread("read", "--once").returncode == 0
+    # Each film of a call has its equal share of the call's seconds.
+    calls = {row.reading["seconds"]["network"] for row in node.films()}
+    assert len(calls) <= 2
+    node.engine.dispose()
+
+
 def test_one_capture_and_one_report_of_each_film_lie_in_its_study(read_films):
     _, pacs, films = read_films
     for ds in films[:3]:

@@ -62,7 +62,8 @@ class Work:
     seconds: float
 
 
-FULL = Work({"big": 32, "small": 48}, 12, (IDLE_FILMS_A_SECOND, 5.0, 10.0), 8.0)
+# Runs at full speed last many times as long as a film is on its way.
+FULL = Work({"big": 96, "small": 96}, 12, (IDLE_FILMS_A_SECOND, 5.0, 10.0), 8.0)
 
 
 def measure(
