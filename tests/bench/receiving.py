@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 import foreign
 import numpy as np
 import servers
-from bench import figures, processes
+from bench import figures, machine, processes
 from conftest import make_film
 from node import Node
 
@@ -163,6 +163,7 @@ def _run(server: str, film: Path, associations: int, films: int) -> Run:
     # Beside the film, and so on the same volume; gone with all that was received when the run is over.
     with tempfile.TemporaryDirectory(dir=film.parent) as name, SERVERS[server](Path(name)) as running:
         _send(running.port, film, 1, 2)
+        machine.touch_memory()
         cpu = processes.cpu_seconds(running.pid)
         with _watching(running.pid) as peak_mib:
             began = time.monotonic()

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import figures, modality, nodes, processes
+from bench import figures, machine, modality, nodes, processes
 from bench.films import SYNTAXES, Film, Kind
 from bench.modality import Sent
 from bench.nodes import Pacs, Running
@@ -134,6 +134,7 @@ def _receiving(running: Running, work: Work, kinds: _Kinds) -> dict[str, dict[st
     for size, number in work.films.items():
         kind = kinds[size, "uncompressed"]
         modality.send(running.port, running.ae_title, kind.films(1), 1)
+        machine.touch_memory()
         with _costs(running, number) as costs:
             sent = modality.send(running.port, running.ae_title, kind.films(number), ASSOCIATIONS)
         seconds = max(one.answered for one in sent) - min(one.began for one in sent)
@@ -173,6 +174,7 @@ class _Node:
 
     def sustained(self, films: Sequence[Film]) -> dict[str, float]:
         """All films as fast as they are taken, until all results are accepted."""
+        machine.touch_memory()
         with _costs(self._running, len(films)) as costs:
             sent = modality.send(self._running.port, self._running.ae_title, films, ASSOCIATIONS)
             accepted = self._pacs.accepted(films, _WAIT_SECONDS)
