@@ -94,14 +94,15 @@ def test_one_film_scores_alike_in_every_coding(read_films):
     assert np.ptp(scores, axis=0).max() < 0.02
 
 
+@pytest.mark.alone  # beside other tests a film may take longer to be made ready than another waits for it
 def test_films_that_are_made_ready_together_are_read_in_one_call_of_the_networks(tmp_path, film):
     node = Node(tmp_path, {}, tables={"model": {"version": "gao-2020"}})
     with node.running("receive"):
-        node.store(*(film() for _ in range(16)))
+        node.store(*(film() for _ in range(6)))
     assert node.firstread("read", "--once").returncode == 0
     # Each film of a call has its equal share of the call's seconds.
     calls = {row.reading["seconds"]["network"] for row in node.films()}
-    assert len(calls) <= 2
+    assert len(calls) == 1
     node.engine.dispose()
 
 
