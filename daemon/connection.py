@@ -92,12 +92,17 @@ class Buffer:
     ----------
     size : int
         The most it holds.
+
+    Attributes
+    ----------
+    gathered_bytes : int
+        How many `gathered` would give.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
         self._memory = memoryview(bytearray(size))
-        self._gathered = self._start = self._end = 0
+        self.gathered_bytes = self._start = self._end = 0
 
     def __len__(self) -> int:
         return self._end - self._start
@@ -112,13 +117,13 @@ class Buffer:
 
     def gather(self, count: int) -> None:
         """Keep bytes that are there beside those gathered before."""
-        self._memory[self._gathered : self._gathered + count] = self.peek(count)
-        self._gathered += count
+        self._memory[self.gathered_bytes : self.gathered_bytes + count] = self.peek(count)
+        self.gathered_bytes += count
         self._start += count
 
     def gathered(self) -> memoryview:
         """What was gathered since the last call; good until `gather` and `fill`, which write over it."""
-        found, self._gathered = self._memory[: self._gathered], 0
+        found, self.gathered_bytes = self._memory[: self.gathered_bytes], 0
         return found
 
     def fill(self, receive: Callable[[memoryview], int]) -> int:
@@ -220,6 +225,11 @@ class Connection(AssociationSocket):
     def gathered(self) -> memoryview:
         """What was gathered since the last call; good until the next call of `gather` or `has`."""
         return self._buffer.gathered()
+
+    @property
+    def gathered_bytes(self) -> int:
+        """How many `gathered` would give."""
+        return self._buffer.gathered_bytes
 
     def put_back(self) -> None:
         """Leave to `recv` what is there."""

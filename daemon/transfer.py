@@ -196,9 +196,9 @@ class Provider(DULServiceProvider):
     def _end_value(self, file: Incoming | None) -> None:
         """Tell pynetdicom of the value; of a data set in a file, of its end."""
         value, self._value = bytes(self._value), None
+        self._require_limits(file, len(value))
         if file is not None and value[0] & _LAST:
             file.take(self.socket.gathered())
-        self._require_limits(file, len(value))
         if file is None or value[0] & _LAST:
             primitive = P_DATA()
             primitive.presentation_data_value_list = [[self._context_id, value]]
@@ -208,7 +208,7 @@ class Provider(DULServiceProvider):
         """Abort the association whose message grows beyond the limit, on disk or in memory."""
         message, most_bytes = self.assoc.dimse.message, self.socket.limits.film_bytes
         if file is not None:
-            is_within = file.tell() <= most_bytes
+            is_within = file.tell() + self.socket.gathered_bytes <= most_bytes
         else:
             if message is not None:
                 value_bytes += message.encoded_command_set.tell() + message.data_set.tell()
