@@ -132,14 +132,14 @@ def orthanc_plugin(_folder: Path, pacs_port: int, version: str) -> Iterator[Runn
         "PythonScript": str(Path(__file__).with_name("orthanc_plugin.py")),
         "DicomModalities": {"pacs": ["PACS", "127.0.0.1", pacs_port]},
     }
-    with _environment(python_path() | {"BENCH_VERSION": version} | _AT_ONCE), _orthanc(settings) as running:
+    with _environment(python_path() | {"BENCH_VERSION": version}), _orthanc(settings) as running:
         yield running
 
 
 @contextlib.contextmanager
 def orthanc_alone(_folder: Path, _pacs_port: int, _version: str) -> Iterator[Running]:
     """Orthanc that takes films and reads none."""
-    with _environment(_AT_ONCE), _orthanc({}) as running:
+    with _orthanc({}) as running:
         yield running
 
 
