@@ -15,6 +15,13 @@ from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
 PDU_HEADER = struct.Struct(">BxL")
+P_DATA_TF = 0x04
+# Of a P-DATA-TF (PS3.8 9.3.5) with its first value: type, length, that of the value, presentation context ID
+# and message control header (annex E.2).
+_P_DATA_HEADER = struct.Struct(">BxLLBB")
+# Of the bytes behind the value's length, in the length of the PDU.
+_VALUE_LENGTH_BYTES = 4
+_DATA_SET_GOES_ON = 0x00
 # What an association holds in memory of a film of any size.
 _BUFFER_BYTES = 2 << 20
 # How late an end is seen that rings no bell.
@@ -121,6 +128,28 @@ class Buffer:
         self.gathered_bytes += count
         self._start += count
 
+    def gather_values(self, most_pdu_bytes: int) -> None:
+        """Keep the values of P-DATA-TFs that are there whole, each with one of a data set that goes on.
+
+        Stops before any other PDU, and before one that is too long.
+        """
+        memory, place, kept = self._memory, self._start, self.gathered_bytes
+        while self._end - place >= _P_DATA_HEADER.size:
+            pdu_type, pdu_bytes, value_bytes, _, control = _P_DATA_HEADER.unpack_from(memory, place)
+            first, last = place + _P_DATA_HEADER.size, place + PDU_HEADER.size + pdu_bytes
+            if (
+                pdu_type != P_DATA_TF
+                or control != _DATA_SET_GOES_ON
+                or value_bytes != pdu_bytes - _VALUE_LENGTH_BYTES
+                or not first <= last <= self._end
+                or pdu_bytes > most_pdu_bytes
+            ):
+                break
+            memory[kept : kept + last - first] = memory[first:last]
+            kept += last - first
+            place = last
+        self._start, self.gathered_bytes = place, kept
+
     def gathered(self) -> memoryview:
         """What was gathered since the last call; good until `gather` and `fill`, which write over it."""
         found, self.gathered_bytes = self._memory[: self.gathered_bytes], 0
@@ -221,6 +250,10 @@ class Connection(AssociationSocket):
     def gather(self, count: int) -> None:
         """Keep bytes that are there for `gathered`."""
         self._buffer.gather(count)
+
+    def gather_values(self) -> None:
+        """As `Buffer.gather_values`, within the limits."""
+        self._buffer.gather_values(self.limits.pdu_bytes)
 
     def gathered(self) -> memoryview:
         """What was gathered since the last call; good until the next call of `gather` or `has`."""

@@ -19,10 +19,9 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu_primitives import P_DATA
 
-from daemon.connection import DOZE_SECONDS, PDU_HEADER, Bell, Connection
+from daemon.connection import DOZE_SECONDS, P_DATA_TF, PDU_HEADER, Bell, Connection
 from daemon.incoming import Incoming
 
-P_DATA_TF = 0x04
 # A command set has a dozen short elements; of what is no C-STORE the data set too is held in memory.
 _MOST_BYTES_IN_MEMORY = 256 << 10
 # Length, presentation context ID (PS3.8 table 9-23) and message control header (annex E.2).
@@ -162,6 +161,10 @@ class Provider(DULServiceProvider):
         return connection.has(count)
 
     def _begin_pdu(self, connection: Connection) -> bool:
+        message = self.assoc.dimse.message
+        if message is not None and message._data_set_file is not None:
+            connection.gather_values()
+            self._require_limits(message._data_set_file, 0)
         if not self._has(connection, PDU_HEADER.size):
             return False
         pdu_type, length = PDU_HEADER.unpack(connection.peek(PDU_HEADER.size))
