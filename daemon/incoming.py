@@ -1,6 +1,8 @@
 """A data set on its way in: onto disk as it arrives, or past it where the disk has no room."""
 
 import contextlib
+import errno
+import io
 import threading
 import time
 import uuid
@@ -15,6 +17,8 @@ from storage import durable
 
 # The disk is asked for room, and told to begin, with every so many.
 _PIECE_BYTES = 1 << 20
+# As many as the elements before the pixels mostly have.
+_HEADER_BYTES = 4096
 
 
 class Incoming:
@@ -49,10 +53,11 @@ class Incoming:
         self._require_space = require_space
         self.offset = self.size_bytes = self._begun = 0
         self._digest = blake3()
-        self._file: BinaryIO | None = None
+        self._meta = bytearray()
+        self._file: io.FileIO | None = None
         with self._dropping():
             require_space()
-            self._file = self.path.open("xb", buffering=0)
+            self._file = self.path.open("x+b", buffering=0)
 
     @property
     def file(self) -> Self:
@@ -63,13 +68,14 @@ class Incoming:
         return self._digest.hexdigest()
 
     def write(self, part: bytes) -> int:
-        """Append preamble or file meta information, as pynetdicom does, or drop it."""
+        """Append a part of preamble or file meta information, as pynetdicom does, or drop it."""
         self.offset += len(part)
-        self._append(memoryview(part))
+        self._meta += part
         return len(part)
 
     def take(self, part: memoryview) -> None:
         """Append a part of the data set, or drop it."""
+        self.flush()
         self.size_bytes += len(part)
         self._digest.update(part)
         self._append(part)
@@ -92,7 +98,28 @@ class Incoming:
         return self.offset + self.size_bytes
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Write the preamble and file meta information: each write lets other threads run before this one."""
+        if self._meta:
+            meta, self._meta = self._meta, bytearray()
+            self._append(memoryview(meta))
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[BinaryIO]:
+        """The data set as a file, at its begin, once all of it has come.
+
+        Raises
+        ------
+        OSError
+            If it was dropped.
+        """
+        if self._file is None:
+            raise OSError(errno.ENOSPC, "dropped on its way in")
+        self._file.seek(self.offset)
+        reader = io.BufferedReader(self._file, _HEADER_BYTES)
+        try:
+            yield reader
+        finally:
+            reader.detach()
 
     def close(self) -> None:
         """What is left of a data set that has been answered for."""

@@ -48,6 +48,8 @@ _LOGGER = logging.getLogger("firstread.receive")
 # Below STOP_SECONDS of the supervisor and TimeoutStopSec of the unit.
 _STOP_SECONDS = 30.0
 _ANSWER_SECONDS = 0.1
+# How long there is room once there was: a film asks a dozen times, and each time lets others run before it.
+_ROOM_SECONDS = 0.05
 
 
 class Receiver:
@@ -70,6 +72,7 @@ class Receiver:
         node = config.node
         self._storage = config.storage
         self._volumes = space.folders(spool.root, engine)
+        self._room_seen = -_ROOM_SECONDS
         self._incoming = IncomingFiles(spool.incoming, self._require_space)
         _prepare_pynetdicom(self._incoming)
         self._ae = AE(ae_title=node.ae_title)
@@ -158,7 +161,11 @@ class Receiver:
                 assoc.abort(block=False)
 
     def _require_space(self) -> None:
-        space.require(self._volumes, self._storage.floor_mib << 20, self._storage.watermark_percent)
+        """Raise OutOfSpace where there is no room, or was none; asks the disk now and then."""
+        now = time.monotonic()
+        if now - self._room_seen > _ROOM_SECONDS:
+            space.require(self._volumes, self._storage.floor_mib << 20, self._storage.watermark_percent)
+            self._room_seen = now
 
 
 def _configure(ae: AE, node: Node) -> None:

@@ -151,8 +151,7 @@ def _describe(event: Event) -> dict[str, object]:
 
 def _read_header(received: Incoming, transfer_syntax: UID) -> dict[str, str]:
     """The elements of `_HEADER` in a file that came, by keyword; reads no pixels."""
-    with received.path.open("rb") as file:
-        file.seek(received.offset)
+    with received.reading() as file:
         try:
             found = read_header(file, transfer_syntax, _HEADER.values(), _FIRST_TAG_NOT_NEEDED)
         except HeaderUnreadable as error:
