@@ -30,20 +30,26 @@ def receive(options: argparse.Namespace) -> int:
     """Take films from modalities."""
     from daemon import metrics, receive, service
     from daemon.reload import Reload
+    from daemon.siblings import Siblings
     from daemon.tls import TlsUnusable
 
     stop = service.stop_on_signals()
     reload = Reload(options.config, ("node", "tls", "storage"))
     config = cli_jobs.config_of(options)
     service.configure_logging("receive", config.node.log_format)
+    listeners = receive.listen(config)
+    siblings = Siblings(config.node.receivers)
     engine, spool = service.open_storage(config.storage)
     metrics.start(metrics.folder(spool.root), "receive")
-    server = receive.Receiver(config, engine, spool)
+    server = receive.Receiver(config, engine, spool, listeners)
     service.announce_ready("receive")
+    is_whole = True
     with service.Pulse(engine, "receive") as pulse:
-        while not stop.wait(1.0):
+        while is_whole and not stop.wait(1.0):
+            is_whole = siblings.beat() or stop.is_set()
             pulse.beat(server.describe())
             if new := reload.look(config):
+                siblings.tell(signal.SIGHUP)
                 try:
                     server.take(new)
                 except TlsUnusable as error:
@@ -51,8 +57,10 @@ def receive(options: argparse.Namespace) -> int:
                     continue
                 config = new
                 reload.done()
+        siblings.tell(signal.SIGTERM)
         server.shutdown()
-    return 0
+        siblings.join(receive.STOP_SECONDS)
+    return 0 if is_whole else 1
 
 
 def read(options: argparse.Namespace) -> int:

@@ -24,6 +24,7 @@ class Node:
     ae_title: AeTitle = "FIRSTREAD"
     host: str = "0.0.0.0"  # noqa: S104 - modalities are other machines
     port: Port = 11112
+    receivers: Annotated[int, Field(ge=1, le=64)] = 1
     accept: tuple[SopClassUid, ...] = (
         "ComputedRadiographyImageStorage",
         "DigitalXRayImageStorageForPresentation",

@@ -83,12 +83,24 @@ class Door(ThreadedAssociationServer):
 
     # Named as `AE.make_server` calls it.
     def __init__(
-        self, *arguments: Any, limits: Limits, on_end: Callable[[Association], None], **keywords: Any
+        self,
+        *arguments: Any,
+        listener: socket.socket,
+        limits: Limits,
+        on_end: Callable[[Association], None],
+        **keywords: Any,
     ) -> None:
+        self._listener = listener
         self.limits = limits
         self.on_end = on_end
         self.waiting = Waiting(limits.waiting)
         super().__init__(*arguments, request_handler=_Handler, **keywords)
+
+    def server_bind(self) -> None:
+        """Take the port that was bound, which other processes may share."""
+        self.socket.close()
+        self.socket = self._listener
+        self.server_address = self.socket.getsockname()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """A new connection; its TLS handshake is made in its own thread, where it holds up nobody."""
@@ -161,9 +173,30 @@ class _Handler(RequestHandler):
         self.server.waiting.add(self.request)
 
 
+def bind(host: str, port: int) -> socket.socket:
+    """A port on which a door, or several in as many processes, can listen.
+
+    Raises
+    ------
+    OSError
+        If it cannot be had.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except BaseException:
+        listener.close()
+        raise
+    # All that share it are woken by a connection, and one gets it.
+    listener.setblocking(False)
+    return listener
+
+
 def make(
     ae: AE,
-    address: tuple[str, int],
+    listener: socket.socket,
     limits: Limits,
     handlers: list[Any],
     on_end: Callable[[Association], None],
@@ -174,8 +207,8 @@ def make(
     Parameters
     ----------
     ae : pynetdicom.AE
-    address : tuple of str and int
-        Host and port.
+    listener : socket.socket
+        From `bind`.
     limits : Limits
     handlers : list
         pynetdicom's event handlers.
@@ -183,17 +216,13 @@ def make(
         Is given each association once its threads have ended.
     ssl_context : ssl.SSLContext, optional
         For TLS.
-
-    Raises
-    ------
-    OSError
-        If the port cannot be listened on.
     """
     return ae.make_server(
-        address,
+        listener.getsockname()[:2],
         ssl_context=ssl_context,
         evt_handlers=handlers,
         server_class=Door,
+        listener=listener,
         limits=limits,
         on_end=on_end,
     )

@@ -1,7 +1,7 @@
 """Verification and Storage SCP: a film is on disk and its job committed before a peer hears success."""
 
 import logging
-import ssl
+import socket
 import threading
 import time
 from pathlib import Path
@@ -46,7 +46,7 @@ TRANSFER_SYNTAXES = [
 
 _LOGGER = logging.getLogger("firstread.receive")
 # Below STOP_SECONDS of the supervisor and TimeoutStopSec of the unit.
-_STOP_SECONDS = 30.0
+STOP_SECONDS = 30.0
 _ANSWER_SECONDS = 0.1
 # How long there is room once there was: a film asks a dozen times, and each time lets others run before it.
 _ROOM_SECONDS = 0.05
@@ -61,14 +61,11 @@ class Receiver:
     engine : sqlalchemy.Engine
         A migrated job database.
     spool : Spool
-
-    Raises
-    ------
-    OSError
-        If a port cannot be listened on; the message names it.
+    listeners : list of socket.socket
+        From `listen`.
     """
 
-    def __init__(self, config: Config, engine: Engine, spool: Spool) -> None:
+    def __init__(self, config: Config, engine: Engine, spool: Spool, listeners: list[socket.socket]) -> None:
         node = config.node
         self._storage = config.storage
         self._volumes = space.folders(spool.root, engine)
@@ -93,22 +90,11 @@ class Receiver:
             (evt.EVT_N_EVENT_REPORT, commitment_scu.handle_event_report, [engine]),
             (evt.EVT_N_ACTION, self._commitment.handle_action),
         ]
-        ports: list[tuple[str, int, ssl.SSLContext | None]] = [("[node]", node.port, None)]
-        if config.tls.certificate_file:
-            ports.append(("[tls]", config.tls.port, tls.server_context(config.tls)))
-        self._doors: list[door.Door] = []
-        for table, port, context in ports:
-            try:
-                self._doors.append(
-                    door.make(
-                        self._ae, (node.host, port), _limits(node), handlers, self._incoming.end, context
-                    )
-                )
-            except OSError as error:
-                raise OSError(
-                    f"{table} port {port} on {node.host}: {error.strerror}; "
-                    "expected a free port, end the program that listens there or choose another"
-                ) from error
+        contexts = [None, tls.server_context(config.tls)] if config.tls.certificate_file else [None]
+        self._doors = [
+            door.make(self._ae, listener, _limits(node), handlers, self._incoming.end, context)
+            for listener, context in zip(listeners, contexts, strict=True)
+        ]
         for one in self._doors:
             one.open()
 
@@ -148,7 +134,7 @@ class Receiver:
         for one in self._doors:
             one.shutdown()
         waited = {assoc: self._incoming.of(assoc) for one in self._doors for assoc in one.active_associations}
-        limit = time.monotonic() + _STOP_SECONDS
+        limit = time.monotonic() + STOP_SECONDS
         while waited:
             is_late = time.monotonic() > limit
             over = [
@@ -166,6 +152,29 @@ class Receiver:
         if now - self._room_seen > _ROOM_SECONDS:
             space.require(self._volumes, self._storage.floor_mib << 20, self._storage.watermark_percent)
             self._room_seen = now
+
+
+def listen(config: Config) -> list[socket.socket]:
+    """The node's port and, where there is a certificate, that for TLS; nobody is let in yet.
+
+    Raises
+    ------
+    OSError
+        If a port cannot be listened on; the message names it.
+    """
+    ports = [("[node]", config.node.port)]
+    if config.tls.certificate_file:
+        ports.append(("[tls]", config.tls.port))
+    listeners = []
+    for table, port in ports:
+        try:
+            listeners.append(door.bind(config.node.host, port))
+        except OSError as error:
+            raise OSError(
+                f"{table} port {port} on {config.node.host}: {error.strerror}; "
+                "expected a free port, end the program that listens there or choose another"
+            ) from error
+    return listeners
 
 
 def _configure(ae: AE, node: Node) -> None:

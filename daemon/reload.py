@@ -16,7 +16,7 @@ from daemon.config_file import BadConfig
 
 # What is bound, opened or chosen once for the life of a process, by table.
 FIXED = {
-    "node": ("host", "port"),
+    "node": ("host", "port", "receivers"),
     "tls": ("port",),
     "model": ("gpus", "gpu_memory_mib"),
     "storage": (

@@ -102,7 +102,9 @@ def scps(tmp_path_factory):
         plain_server = ae.start_server(
             ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, plain.handle_store)]
         )
-        our_door = door.make(ae, ("127.0.0.1", 0), LIMITS, [(evt.EVT_C_STORE, ours.handle_store)], files.end)
+        our_door = door.make(
+            ae, door.bind("127.0.0.1", 0), LIMITS, [(evt.EVT_C_STORE, ours.handle_store)], files.end
+        )
         our_door.open()
         for scp, server in ((plain, plain_server), (ours, our_door)):
             scp.port = server.socket.getsockname()[1]

@@ -4,7 +4,7 @@ import dataclasses
 import statistics
 from collections.abc import Callable
 
-from bench import growth, job_table, whole_path
+from bench import growth, job_table, receiving, whole_path
 from bench.whole_path import FIRSTREAD, PLUGIN, RECEIVING, SCRIPT, run_name
 
 Parts = dict[str, dict]
@@ -41,8 +41,8 @@ class Bar:
         return {"bar": self.what, "wanted": f"{wanted} {self.unit}", "figure": found, "met": met}
 
 
-def _receiving(case: str, other: str) -> Callable[[Parts], float]:
-    return lambda parts: parts["receiving"][case][f"firstread / {other}"]["median"]
+def _receiving(case: str, other: str, ours: str = receiving.OURS[0]) -> Callable[[Parts], float]:
+    return lambda parts: parts["receiving"][case][f"{ours} / {other}"]["median"]
 
 
 def _memory(parts: Parts) -> float:
@@ -80,6 +80,10 @@ BARS = (
     Bar("receiving, durable, 1 association: Firstread / storescp", _receiving("big/1", "storescp"), 0.6),
     Bar("receiving, durable, 4 associations: Firstread / storescp", _receiving("big/4", "storescp"), 0.6),
     Bar("receiving, durable, 4 associations: Firstread / Orthanc", _receiving("big/4", "orthanc"), 2.0),
+    Bar("receiving, durable, 4 associations, 2 receivers: Firstread / storescp",
+        _receiving("big/4", "storescp", receiving.OURS[1]), 0.6),
+    Bar("receiving, durable, 4 associations, 2 receivers: Firstread / Orthanc",
+        _receiving("big/4", "orthanc", receiving.OURS[1]), 2.0),
     Bar("receiver's peak memory, 8 associations: 10 MB films / 0.5 MB films", _memory, most=1.25),
     Bar("whole path: Firstread / straightforward script", _against(SCRIPT), 4.0),
     Bar("whole path: Firstread / Orthanc with its Python plug-in", _against(PLUGIN), 1.0),

@@ -92,21 +92,28 @@ def orthanc(_folder: Path) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def firstread(folder: Path) -> Iterator[Running]:
+def firstread(folder: Path, receivers: int = 1) -> Iterator[Running]:
     """``firstread receive`` with its defaults: SQLite, file and folder and row on disk before the answer."""
-    node = Node(folder)
+    node = Node(folder, tables={"node": {"receivers": receivers}})
     try:
         with node.running("receive") as [process]:
+            servers.wait_until(lambda: node.log_text().count("receive ready") == receivers, 60, "all ready")
             yield Running(node.port, process.pid)
     finally:
         node.engine.dispose()
 
 
+def two_receivers(folder: Path) -> contextlib.AbstractContextManager[Running]:
+    """The same with ``[node] receivers = 2``."""
+    return firstread(folder, 2)
+
+
+OURS = ("firstread", "firstread, 2 receivers")
 SERVERS: dict[str, Callable[[Path], contextlib.AbstractContextManager[Running]]] = {
     "storescp": storescp,
     "storescp --bit-preserving": storescp_bit_preserving,
     "orthanc": orthanc,
-    "firstread": firstread,
+    **dict(zip(OURS, (firstread, two_receivers), strict=True)),
 }
 
 
@@ -139,11 +146,11 @@ def _figures(runs: dict[str, list[Run]]) -> dict[str, object]:
         }
         for server, taken in runs.items()
     }
-    ours = told["firstread"]["films a second"]
     ratios = {
-        f"firstread / {other}": figures.ratio(ours, told[other]["films a second"])
+        f"{ours} / {other}": figures.ratio(told[ours]["films a second"], told[other]["films a second"])
+        for ours in OURS
         for other in told
-        if other != "firstread"
+        if other not in OURS
     }
     return told | ratios
 
