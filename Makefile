@@ -29,7 +29,7 @@ test: .venv/installed judges lint
 viewer: .venv/installed judges build/viewer/ohif/index.html
 	$(BIN)/python -m pytest tests/test_viewer.py
 
-# Firstread and its peers side by side, twenty minutes on two idle cores; JSON to tests/bench/results.
+# Firstread and its peers side by side, half an hour on two idle cores; JSON to tests/bench/results.
 REPETITIONS ?= 3
 PARTS ?=
 bench: .venv/installed judges

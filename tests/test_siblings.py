@@ -29,11 +29,19 @@ def others(process: subprocess.Popen) -> list[int]:
 def is_taken_without(pid: int, node: Node, film: FileDataset) -> bool:
     """Whether the node takes a film while one of its processes does nothing."""
     os.kill(pid, signal.SIGSTOP)
+    # Its threads stop one after the other, and until then take a connection.
+    servers.wait_until(lambda: states(pid) == {"T"}, what="halt")
     try:
         with node.association(film) as assoc:
             return assoc.send_c_store(film).Status == 0x0000
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+def states(pid: int) -> set[str]:
+    """Of a process's threads (proc(5))."""
+    stats = [path.read_text(encoding="utf-8") for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return {stat.rpartition(")")[2].split()[0] for stat in stats}
 
 
 def is_there(pid: int) -> bool:
