@@ -22,6 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from daemon import identities, routing
+from daemon.board import Board, SharedFilm
 from daemon.config import Config
 from daemon.results import kinds, notification, object_set, observation_message
 from model.decode import UnreadableFilm, stored_values
@@ -34,6 +35,7 @@ from storage.spool import Spool
 
 # Twice the largest film that scope allows, decoded, with room for the libraries.
 WORKER_MEMORY_BYTES = 6 << 30
+_board: Board | None = None
 
 
 def _earlier_results(spool: Spool, job: Job) -> list[Dataset]:
@@ -52,19 +54,21 @@ def start_fork_server() -> None:
     forkserver.ensure_running()
 
 
-def new_pool(workers: int) -> ProcessPoolExecutor:
-    """Worker processes, all of them there already."""
+def new_pool(workers: int, board: Board | None = None) -> ProcessPoolExecutor:
+    """Worker processes, all of them there already; with a board for `prepare_on_board`."""
     # forkserver: a fork of this process would carry TensorFlow's threads and their locks. All imports are
     # made once, so that a new worker, the first or one after a crash, is there at once.
     start_fork_server()
     context = multiprocessing.get_context("forkserver")
-    pool = ProcessPoolExecutor(workers, context, initializer=start_worker)
+    pool = ProcessPoolExecutor(workers, context, initializer=start_worker, initargs=(board,))
     concurrent.futures.wait([pool.submit(int) for _ in range(workers)])
     return pool
 
 
-def start_worker() -> None:
+def start_worker(board: Board | None = None) -> None:
     """In a worker: no identities in warnings, a bound on memory, a terminal's signals left to the parent."""
+    global _board  # noqa: PLW0603 - a worker has one board
+    _board = board
     warnings.simplefilter("ignore")
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     resource.setrlimit(resource.RLIMIT_AS, (WORKER_MEMORY_BYTES, WORKER_MEMORY_BYTES))
@@ -134,6 +138,11 @@ def prepare_film(
         # What was found may be the patient's name, in an element that is not for it.
         patient = identities.of(pydicom.dcmread(path, stop_before_pixels=True))
         raise OutOfScope(error.code, identities.without(error.found, patient), error.expected) from None
+
+
+def prepare_on_board(path: Path, place: int, *arguments: object) -> SharedFilm:
+    """As `prepare_film`, with the display picture at a place of the worker's board."""
+    return _board.put(prepare_film(path, *arguments), place)
 
 
 def _has_same_pixels(path: Path, spool: Spool, name: str) -> bool:

@@ -26,6 +26,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from daemon import decoder, logs, metrics, service
+from daemon.board import Board, SharedFilm
 from daemon.config import Config
 from daemon.moves import DATABASE_WAIT_SECONDS, Moves
 from daemon.results import maps
@@ -33,7 +34,7 @@ from daemon.results.not_analysed import NotReportable
 from daemon.results.notification import figures
 from model.decode import UnreadableFilm
 from model.findings import Reading
-from model.reader import PreparedFilm, Reader
+from model.reader import Reader
 from model.scope import OutOfScope
 from storage import claims, database, films, withdrawals
 from storage.claims import Job
@@ -58,7 +59,8 @@ class InHand:
 
     job: Job
     renewed: float  # monotonic, seconds
-    prepared: PreparedFilm | None = None
+    place: int  # on the board of display pictures
+    prepared: SharedFilm | None = None
     ready: float = 0.0  # monotonic, seconds
     answer: Reading | OutOfScope | None = None
     decode_seconds: float = 0.0
@@ -181,9 +183,11 @@ class ReadLoop:
             self._claim_is_unsure = True
             self._moves.wait(DATABASE_WAIT_SECONDS)
             return 0
+        taken = {film.place for film in in_hand}
+        free = (place for place in range(2 * self._config.model.batch_size) if place not in taken)
         for job in jobs:
             metrics.took("wait", (now - job.received_at).total_seconds())
-            self._prepare(InHand(job, time.monotonic()))
+            self._prepare(InHand(job, time.monotonic(), next(free)))
         self._claimed += len(jobs)
         return len(jobs)
 
@@ -200,11 +204,12 @@ class ReadLoop:
         before = film.job.same_uid
         same_uid = None if before is None else before.spool_name
         self._submit(
-            film, decoder.prepare_film, self._spool, same_uid, self._config.scope, self._reader.input_sizes
-        )
+            film, decoder.prepare_on_board, film.place, self._spool, same_uid, self._config.scope,
+            self._reader.input_sizes,
+        )  # fmt: skip
 
     def _build(self, film: InHand) -> None:
-        prepared = film.prepared and film.prepared.answered()
+        prepared = film.prepared and self._board.put(film.prepared.answered(), film.place)
         self._submit(
             film, decoder.build, self._spool, film.job, prepared, film.answer, self._reader.model,
             self._config, service.now().astimezone(),
@@ -345,7 +350,8 @@ class ReadLoop:
         self._moves.finish(job, state, f"attempt {job.attempts} of {most}: {reason}")
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        return decoder.new_pool(self._config.model.decoders)
+        self._board = Board.of(2 * self._config.model.batch_size)
+        return decoder.new_pool(self._config.model.decoders, self._board)
 
     def _try_one_by_one(self) -> None:
         """After a worker's death: all films in hand again, each alone, so that the killer stands out."""
