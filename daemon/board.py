@@ -1,6 +1,7 @@
-"""Display pictures in memory that a reader and its workers share: through their pipes goes all but these."""
+"""Films made ready, in memory that a reader and its workers share: no pixel of them goes through a pipe."""
 
 import dataclasses
+import math
 import multiprocessing
 import uuid
 import weakref
@@ -8,17 +9,18 @@ from ctypes import Array
 from typing import Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from model.pixels import LONGEST_SIDE
-from model.reader import PreparedFilm
+from model.reader import InputSizes, PreparedFilm
 
-_BYTES_A_PICTURE = LONGEST_SIDE**2
+_PICTURES = ("display", "lungs_input", "network_input")
 # Of this process, by name.
 _boards: "weakref.WeakValueDictionary[str, Board]" = weakref.WeakValueDictionary()
 
 
 class Board:
-    """Places for display pictures; given to workers when they are started.
+    """Places for the pictures of a film; given to workers when they are started.
 
     Each pool of workers is to have one of its own: what a worker that is not quite dead still writes is then
     seen by nobody.
@@ -27,27 +29,30 @@ class Board:
     ----------
     memory : ctypes array of bytes
         Shared with whom it was given to; as a file it has no name, so that nothing is left of it.
+    sizes : InputSizes
     name : str
         The same in all processes that share it.
     """
 
-    def __init__(self, memory: Array, name: str) -> None:
+    def __init__(self, memory: Array, sizes: InputSizes, name: str) -> None:
         self._memory = memory
+        self._sizes = sizes
         self.name = name
-        self._pictures = np.frombuffer(memory, np.uint8).reshape(-1, _BYTES_A_PICTURE)
+        self._begins = dict(zip(_PICTURES, _begins(sizes), strict=False))
+        self._places = np.frombuffer(memory, np.uint8).reshape(-1, _begins(sizes)[-1])
         _boards[name] = self
 
     @classmethod
-    def of(cls, places: int) -> Self:
-        """A new one."""
-        memory = multiprocessing.get_context("forkserver").RawArray("B", places * _BYTES_A_PICTURE)
-        return cls(memory, uuid.uuid4().hex)
+    def of(cls, places: int, sizes: InputSizes) -> Self:
+        """A new one, for films made ready for inputs of these sizes."""
+        memory = multiprocessing.get_context("forkserver").RawArray("B", places * _begins(sizes)[-1])
+        return cls(memory, sizes, uuid.uuid4().hex)
 
     def __reduce__(self) -> tuple:
-        return Board, (self._memory, self.name)
+        return Board, (self._memory, self._sizes, self.name)
 
     def put(self, film: PreparedFilm, place: int) -> "SharedFilm":
-        """The film with its display picture at a place, which no other film has meanwhile.
+        """The film with its pictures at a place, which no other film has meanwhile.
 
         Parameters
         ----------
@@ -58,28 +63,42 @@ class Board:
         if isinstance(film, SharedFilm) and film.board is self:
             return film
         fields = {field.name: getattr(film, field.name) for field in dataclasses.fields(PreparedFilm)}
-        fields["display"] = self.picture(place, film.display.shape)
-        fields["display"][:] = film.display
+        for name in _PICTURES:
+            of_film = fields[name]
+            fields[name] = self.picture(place, name, of_film.shape, of_film.dtype)
+            fields[name][:] = of_film
         return SharedFilm(**fields, board=self, place=place)
 
-    def picture(self, place: int, shape: tuple[int, int]) -> np.ndarray:
-        """What is at a place, (rows, columns) uint8."""
-        rows, columns = shape
-        return self._pictures[place, : rows * columns].reshape(shape)
+    def picture(self, place: int, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
+        """What is at a place under the name of a field of `PreparedFilm`."""
+        begin = self._begins[name]
+        end = begin + math.prod(shape) * np.dtype(dtype).itemsize
+        return self._places[place, begin:end].view(dtype).reshape(shape)
+
+
+def _begins(sizes: InputSizes) -> list[int]:
+    """Where the pictures begin at a place, and where the last one ends; bytes."""
+    lungs, steps = LONGEST_SIDE**2, LONGEST_SIDE**2 + 4 * (sizes.lungs or 0) ** 2
+    return [0, lungs, steps, steps + 4 * 3 * sizes.steps**2]
 
 
 @dataclasses.dataclass(frozen=True)
 class SharedFilm(PreparedFilm):
-    """A prepared film whose display picture is on a board; pickled it says where."""
+    """A prepared film whose pictures are on a board; pickled it says where."""
 
     board: Board = dataclasses.field(kw_only=True)
     place: int = dataclasses.field(kw_only=True)
 
     def __reduce__(self) -> tuple:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(PreparedFilm)}
-        return _found, (self.board.name, self.place, fields.pop("display").shape, fields)
+        pictures = {name: fields.pop(name) for name in _PICTURES}
+        forms = {name: (picture.shape, picture.dtype.str) for name, picture in pictures.items()}
+        return _found, (self.board.name, self.place, forms, fields)
 
 
-def _found(name: str, place: int, shape: tuple[int, int], fields: dict) -> SharedFilm:
-    board = _boards[name]
-    return SharedFilm(display=board.picture(place, shape), **fields, board=board, place=place)
+def _found(
+    board_name: str, place: int, forms: dict[str, tuple[tuple[int, ...], str]], fields: dict[str, object]
+) -> SharedFilm:
+    board = _boards[board_name]
+    pictures = {name: board.picture(place, name, *form) for name, form in forms.items()}
+    return SharedFilm(**pictures, **fields, board=board, place=place)

@@ -141,7 +141,7 @@ def prepare_film(
 
 
 def prepare_on_board(path: Path, place: int, *arguments: object) -> SharedFilm:
-    """As `prepare_film`, with the display picture at a place of the worker's board."""
+    """As `prepare_film`, with its pictures at a place of the worker's board."""
     return _board.put(prepare_film(path, *arguments), place)
 
 

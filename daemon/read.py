@@ -59,7 +59,7 @@ class InHand:
 
     job: Job
     renewed: float  # monotonic, seconds
-    place: int  # on the board of display pictures
+    place: int  # on the board
     prepared: SharedFilm | None = None
     ready: float = 0.0  # monotonic, seconds
     answer: Reading | OutOfScope | None = None
@@ -350,7 +350,7 @@ class ReadLoop:
         self._moves.finish(job, state, f"attempt {job.attempts} of {most}: {reason}")
 
     def _new_pool(self) -> ProcessPoolExecutor:
-        self._board = Board.of(2 * self._config.model.batch_size)
+        self._board = Board.of(2 * self._config.model.batch_size, self._reader.input_sizes)
         return decoder.new_pool(self._config.model.decoders, self._board)
 
     def _try_one_by_one(self) -> None:

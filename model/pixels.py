@@ -19,6 +19,7 @@ from model.header import UNREADABLE_VALUE, items, numbers, own_judgement, printa
 LONGEST_SIDE = 1024  # of a display picture: what a result shows; the network takes far less
 FEWEST_LEVELS = 8  # a picture whose middle 98 % spans fewer grey levels shows nothing
 _PIECE = 1 << 15  # pixels looked up at once
+_ENOUGH_PIXELS = 1 << 16  # to tell how many grey levels a window leaves
 ODDEST_ASPECT = 4.0  # a pixel longer than this is an error of the header
 
 
@@ -49,49 +50,10 @@ def display_picture(ds: Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
     """
     with own_judgement():
         stored = stored_values(ds)
-        table, warnings = display_table(ds, stored)
-        display, more = square_pixels(_picture(table, stored), ds, LONGEST_SIDE)
+        chain = chain_of(ds, stored)
+        display, more = square_pixels(_picture(chain, stored), ds, LONGEST_SIDE)
     # Some quote values of the header.
-    return display, tuple(map(printable, warnings + more))
-
-
-def _picture(table: np.ndarray, stored: np.ndarray) -> np.ndarray:
-    """Each stored value's entry of a table that begins with the smallest; as large as the film.
-
-    In pieces that stay in the processor's cache: NumPy makes numbers of 8 bytes of what it looks up.
-    """
-    unsigned = np.dtype(f"u{stored.itemsize}")
-    held = np.arange(len(table)) + int(stored.min())
-    entries = np.zeros(1 << (8 * stored.itemsize), table.dtype)
-    entries[held.astype(stored.dtype).view(unsigned)] = table
-    values = stored.ravel().view(unsigned)
-    picture = np.empty(values.shape, table.dtype)
-    index = np.empty(_PIECE, np.intp)
-    for start in range(0, len(values), _PIECE):
-        piece = values[start : start + _PIECE]
-        places = index[: len(piece)]
-        places[:] = piece
-        # Checks nothing: there is an entry for every value.
-        entries.take(places, out=picture[start : start + _PIECE], mode="clip")
-    return picture.reshape(stored.shape)
-
-
-def display_table(ds: Dataset, stored: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The chain as a table over the stored values of one film.
-
-    Parameters
-    ----------
-    ds : Dataset
-    stored : (rows, columns) integer
-
-    Returns
-    -------
-    table : (n,) uint8
-        Display grey level of each stored value, from the film's smallest to its largest.
-    warnings : tuple of str
-    """
-    chain = chain_of(ds, stored)
-    return chain.grey, chain.warnings
+    return display, tuple(map(printable, chain.warnings + more))
 
 
 class Chain(NamedTuple):
@@ -99,6 +61,7 @@ class Chain(NamedTuple):
 
     Parameters
     ----------
+    smallest : int
     modality : (n,) number
         Modality value.
     grey : (n,) uint8
@@ -110,6 +73,7 @@ class Chain(NamedTuple):
     warnings : tuple of str
     """
 
+    smallest: int
     modality: np.ndarray
     grey: np.ndarray
     padding: np.ndarray
@@ -118,7 +82,13 @@ class Chain(NamedTuple):
 
 
 def chain_of(ds: Dataset, stored: np.ndarray) -> Chain:
-    """The chain of a film; the arguments are those of `display_table`."""
+    """The chain as a table over the stored values of one film.
+
+    Parameters
+    ----------
+    ds : Dataset
+    stored : (rows, columns) integer
+    """
     warnings: list[str] = []
     low, high = int(stored.min()), int(stored.max())
     values = np.arange(low, high + 1, dtype=np.int64)
@@ -131,7 +101,8 @@ def chain_of(ds: Dataset, stored: np.ndarray) -> Chain:
         else:
             present, padding = stored, np.zeros_like(padding)
     modality = _modality(ds, values, warnings)
-    seen = np.bincount(present.ravel()[::16].astype(np.int64) - low, minlength=len(values))
+    some = present.ravel()[:: present.size // _ENOUGH_PIXELS | 1]
+    seen = np.bincount(some.astype(np.int64) - low, minlength=len(values))
     span = modality[darkest - low : brightest - low + 1]
     for name, window in _voi_transformations(ds, span):
         try:
@@ -145,7 +116,28 @@ def chain_of(ds: Dataset, stored: np.ndarray) -> Chain:
     if inverse(ds):
         grey = 255 - grey
     grey[padding] = 0
-    return Chain(modality, grey, padding, name, tuple(warnings))
+    return Chain(low, modality, grey, padding, name, tuple(warnings))
+
+
+def _picture(chain: Chain, stored: np.ndarray) -> np.ndarray:
+    """Each stored value's grey level, (rows, columns) uint8, as large as the film.
+
+    In pieces that stay in the processor's cache: NumPy makes numbers of 8 bytes of what it looks up.
+    """
+    unsigned = np.dtype(f"u{stored.itemsize}")
+    held = np.arange(len(chain.grey)) + chain.smallest
+    entries = np.zeros(1 << (8 * stored.itemsize), np.uint8)
+    entries[held.astype(stored.dtype).view(unsigned)] = chain.grey
+    values = stored.ravel().view(unsigned)
+    picture = np.empty(values.shape, np.uint8)
+    index = np.empty(_PIECE, np.intp)
+    for start in range(0, len(values), _PIECE):
+        piece = values[start : start + _PIECE]
+        places = index[: len(piece)]
+        places[:] = piece
+        # Checks nothing: there is an entry for every value.
+        entries.take(places, out=picture[start : start + _PIECE], mode="clip")
+    return picture.reshape(stored.shape)
 
 
 def _padding(ds: Dataset, values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""daemon/board.py: display pictures between a reader and its workers, in real worker processes."""
+"""daemon/board.py: films between a reader and its workers, in real worker processes."""
 
 import dataclasses
 import operator
@@ -20,7 +20,7 @@ RG1 = Path(get_testdata_file("RG1_UNCI.dcm", download=False, read=False))
 
 @pytest.fixture(scope="module")
 def board():
-    return Board.of(3)
+    return Board.of(3, SIZES)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,8 @@ def test_a_worker_that_is_given_the_film_sees_its_picture(pool, rg1):
     assert np.array_equal(seen, rg1.display)
 
 
-def test_no_pixel_of_the_picture_goes_through_a_pipe(pool, rg1):
-    film = prepared_at(pool, 0).answered()
+def test_no_pixel_of_a_film_goes_through_a_pipe(pool, rg1):
+    film = prepared_at(pool, 0)
     assert len(pickle.dumps(film)) < 1000 < rg1.display.nbytes
 
 
@@ -70,7 +70,7 @@ def test_films_at_other_places_stay_as_they_are(pool, board, rg1):
 
 
 def test_a_film_is_carried_to_the_board_of_the_workers_that_come_after(pool, board, rg1):
-    film, later = prepared_at(pool, 0), Board.of(3)
+    film, later = prepared_at(pool, 0), Board.of(3, SIZES)
     carried = later.put(film, 0)
     board.put(mirrored(rg1), 0)  # as a worker might that is not quite dead
     assert carried.board is later
