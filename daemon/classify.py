@@ -10,7 +10,7 @@ from pydicom.errors import InvalidDicomError
 from daemon import service
 from daemon.config import Config
 from daemon.part10 import data_set_bytes
-from daemon.results import kinds, object_set
+from daemon.results import film, kinds, object_set
 from model.decode import UnreadableFilm
 from model.findings import Reading
 from model.reader import Reader, prepare
@@ -59,7 +59,8 @@ def _classify(config: Config, reader: Reader, path: Path, out: Path) -> Reading:
     )  # fmt: skip
     for name, ds in built:
         kind = object_set.kind(name, is_refused=False)
-        ds.save_as(out / f"{path.stem}-{kind}.dcm", enforce_file_format=True)
+        with (out / f"{path.stem}-{kind}.dcm").open("wb") as file:
+            film.write(ds, file)
         if name == "capture":
             Image.fromarray(ds.pixel_array).save(out / f"{path.stem}.png")
     return reading

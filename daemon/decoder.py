@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from pydicom.errors import InvalidDicomError
 from daemon import identities, routing
 from daemon.board import Board, SharedFilm
 from daemon.config import Config
-from daemon.results import kinds, notification, object_set, observation_message
+from daemon.results import film, kinds, notification, object_set, observation_message
 from model.decode import UnreadableFilm, stored_values
 from model.findings import ModelVersion, Reading
 from model.reader import InputSizes, PreparedFilm, prepare
@@ -196,9 +197,7 @@ def build(
         )
     written = {}
     for name, ds in objects:
-        kept = spool.write_result(
-            ds.SOPInstanceUID, lambda file, ds=ds: ds.save_as(file, enforce_file_format=True)
-        )
+        kept = spool.write_result(ds.SOPInstanceUID, partial(film.write, ds))
         kind = object_set.kind(name, isinstance(answer, OutOfScope))
         written[name] = (kind, str(ds.SOPClassUID), str(ds.SOPInstanceUID), kept)
     if isinstance(answer, Reading):

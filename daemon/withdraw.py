@@ -1,6 +1,7 @@
 """Results taken back: a rejection note to each destination that may have them (IHE RAD-66, IOCM)."""
 
 import logging
+from functools import partial
 from typing import Any
 
 import pydicom
@@ -8,7 +9,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import Engine
 
 from daemon import service
-from daemon.results import key_objects
+from daemon.results import film, key_objects
 from model.findings import ModelVersion
 from storage import database, films, withdrawals
 from storage.spool import Spool
@@ -63,7 +64,7 @@ def withdraw(engine: Engine, spool: Spool, job: int, reason: str, who: str) -> i
         _model(row.reading),
         now.astimezone(),
     )
-    name = spool.write_result(note.SOPInstanceUID, lambda file: note.save_as(file, enforce_file_format=True))
+    name = spool.write_result(note.SOPInstanceUID, partial(film.write, note))
     kept = Note(str(note.SOPClassUID), str(note.SOPInstanceUID), name)
     return withdrawals.withdraw(engine, job, kept, who, now, f"withdrawn: {reason}")
 

@@ -32,8 +32,31 @@ def results(film: Dataset, tmp_path) -> list[Dataset]:
         structured_report.build(film, covid(), "digest", NOW, rows=600, columns=560),
     )
     for number, ds in enumerate(built):
-        ds.save_as(tmp_path / f"result-{number}.dcm", enforce_file_format=True)
+        with (tmp_path / f"result-{number}.dcm").open("wb") as file:
+            film_module.write(ds, file)
     return [dcmread(tmp_path / f"result-{number}.dcm") for number in range(len(built))]
+
+
+@pytest.mark.parametrize("jpeg", [False, True])
+@pytest.mark.parametrize("longest_side", [512, 513])  # of an odd number of bytes, the second
+def test_a_file_is_the_one_that_pydicom_writes(longest_side, jpeg):
+    capture = secondary_capture.build(
+        full_film(), GREY, covid(), "digest", NOW, longest_side=longest_side, jpeg=jpeg
+    )
+    report = structured_report.build(full_film(), covid(), "digest", NOW, rows=600, columns=560)
+    for ds in (capture, report):
+        ours, theirs = BytesIO(), BytesIO()
+        film_module.write(ds, ours)
+        ds.save_as(theirs, enforce_file_format=True)
+        assert ours.getvalue() == theirs.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:The value")
+def test_a_text_too_long_for_a_length_of_two_bytes_is_kept(tmp_path):
+    film = full_film(AdditionalPatientHistory="x" * 70_000)
+    film.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    for ds in results(write_film(tmp_path / "film.dcm", film), tmp_path):
+        assert ds.AdditionalPatientHistory == b"x" * 70_000
 
 
 def _item(identifier: str) -> Dataset:

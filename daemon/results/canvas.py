@@ -86,7 +86,8 @@ class Canvas:
         rows, columns = coverage.shape[:2]
         area = self.pixels[max(row, 0) : row + rows, max(column, 0) : column + columns]
         shown = coverage[max(-row, 0) :, max(-column, 0) :][: area.shape[0], : area.shape[1]]
-        area[:] = np.rint(area + (grey - area.astype(np.float32)) * shown)
+        ground = area[:1, :1, :1] if (area == area[:1, :1, :1]).all() else area
+        area[:] = np.rint(ground + (grey - ground.astype(np.float32)) * shown)
 
 
 def _span(start: float, stop: float) -> slice:

@@ -6,14 +6,15 @@ import struct
 import uuid
 from collections.abc import Iterable
 from io import BytesIO
+from typing import BinaryIO
 
 from highdicom import ContributingEquipment
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_data_element
+from pydicom.filewriter import write_data_element, write_file_meta_info
 from pydicom.tag import BaseTag
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
@@ -70,9 +71,10 @@ _WHERE_PRESENT = (
     "ClinicalTrialSubjectID",
     "ClinicalTrialSubjectReadingID",
 )
-COPIED = tuple(sorted(tag_for_keyword(keyword) for keyword in _ALWAYS_PRESENT + _WHERE_PRESENT))
+COPIED = tuple(sorted(BaseTag(tag_for_keyword(keyword)) for keyword in _ALWAYS_PRESENT + _WHERE_PRESENT))
 
 _PIXEL_DATA = BaseTag(tag_for_keyword("PixelData"))
+_LONGEST_SHORT = 0xFFFF  # bytes of a value whose length has two
 _CLOCKS = (
     ("InstanceCreationDate", "InstanceCreationTime"),
     ("ContentDate", "ContentTime"),
@@ -259,9 +261,10 @@ def finish(
         if keyword not in result:
             setattr(result, keyword, None)
     elements = {tag: result.get_item(tag) for tag in set(result.keys())}  # bytes not yet looked at stay so
-    for tag in COPIED + tuple(tag_for_keyword(keyword) for keyword in also):
-        if tag in film:
-            elements[BaseTag(tag)] = _verbatim(film, BaseTag(tag), film.get("SpecificCharacterSet"))
+    of_film, in_film = film.get("SpecificCharacterSet"), film.keys()
+    for tag in COPIED + tuple(BaseTag(tag_for_keyword(keyword)) for keyword in also):
+        if tag in in_film:
+            elements[tag] = _verbatim(film, tag, of_film)
     pixels = elements.pop(_PIXEL_DATA, None)  # nothing else of megabytes; in bytes as it is
     encoded = encode((elements[tag] for tag in sorted(elements)), character_set)
     finished = read_dataset(BytesIO(encoded), is_implicit_VR=False, is_little_endian=True)
@@ -312,19 +315,47 @@ def _verbatim(ds: Dataset, tag: BaseTag, character_set: str | list[str] | None) 
     return RawDataElement(tag, vr, len(value), value, 0, False, True)
 
 
+def write(result: Dataset, file: BinaryIO) -> None:
+    """Write what `finish` gave as a file (PS3.10 7.1), its pixels as they lie in memory."""
+    meta = DicomBytesIO()
+    write_file_meta_info(meta, result.file_meta)
+    file.write(bytes(128) + b"DICM" + meta.getvalue())
+    for tag in sorted(result.keys()):
+        element = result.get_item(tag)
+        if tag == _PIXEL_DATA and not (element.is_raw or element.is_undefined_length):
+            padding = bytes(len(element.value) % 2)
+            file.write(element_head(element.tag, element.VR, len(element.value) + len(padding)))
+            file.write(element.value)
+            file.write(padding)
+        else:
+            file.write(encode([element]))
+
+
 def encode(elements: Iterable, character_set: str | list[str] | None = None) -> bytes:
     """Elements, in order of their tags, as Explicit VR Little Endian."""
+    return b"".join(_encoded(element, character_set) for element in elements)
+
+
+def _encoded(element: DataElement | RawDataElement, character_set: str | list[str] | None) -> bytes:
+    if isinstance(element, RawDataElement) and element.length <= _LONGEST_SHORT:
+        return element_head(element.tag, element.VR, len(element.value or b"")) + (element.value or b"")
     stream = DicomBytesIO()
     stream.is_implicit_VR, stream.is_little_endian = False, True
-    for element in elements:
-        write_data_element(stream, element, character_set)
+    write_data_element(stream, element, character_set)
     return stream.getvalue()
+
+
+def element_head(tag: BaseTag, vr: str, length: int) -> bytes:
+    """What stands before a value of so many bytes in Explicit VR Little Endian (PS3.5 7.1.2)."""
+    if vr in EXPLICIT_VR_LENGTH_32:
+        return struct.pack("<HH2sHL", tag.group, tag.element, vr.encode(), 0, length)
+    return struct.pack("<HH2sH", tag.group, tag.element, vr.encode(), length)
 
 
 def encode_sequence(tag: BaseTag, items: Iterable[bytes]) -> bytes:
     """A sequence of encoded items as Explicit VR Little Endian (PS3.5 7.5)."""
     value = _items(items)
-    return struct.pack("<HH2sHL", tag.group, tag.element, b"SQ", 0, len(value)) + value
+    return element_head(tag, "SQ", len(value)) + value
 
 
 def _items(items: Iterable[bytes]) -> bytes:

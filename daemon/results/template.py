@@ -17,7 +17,13 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
-from daemon.results.film import complete_header, encode, encode_sequence, instance_number
+from daemon.results.film import (
+    complete_header,
+    element_head,
+    encode,
+    encode_sequence,
+    instance_number,
+)
 
 Value = str | float | np.ndarray
 
@@ -88,9 +94,7 @@ class _Gap:
             encoded += (b"\0" if self.vr == "UI" else b" ") * (len(encoded) % 2)
         else:
             return encode([DataElement(self.tag, self.vr, value)], character_set)
-        is_long = self.vr in EXPLICIT_VR_LENGTH_32
-        head = struct.pack("<HH2s", self.tag.group, self.tag.element, self.vr.encode())
-        return head + struct.pack("<HL" if is_long else "<H", *[0] * is_long, len(encoded)) + encoded
+        return element_head(self.tag, self.vr, len(encoded)) + encoded
 
 
 @dataclass(frozen=True)
