@@ -4,7 +4,7 @@ import dataclasses
 import datetime
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, Integer, bindparam, func, select, update
 
 from storage.events import record
 from storage.states import FilmState
@@ -49,6 +49,60 @@ class Job:
     earlier_results: tuple[str, ...] = ()
 
 
+# Built once: that takes SQLAlchemy longer than the statements take to be carried out.
+_QUEUED = {
+    retrospective: select(film.c.id)
+    .where(film.c.state == FilmState.QUEUED, film.c.retrospective == retrospective)
+    .with_for_update(skip_locked=True)
+    for retrospective in (False, True)
+}
+_TRIED = {
+    retrospective: queued.where(film.c.attempts > 0).order_by(film.c.attempts, film.c.id).limit(1)
+    for retrospective, queued in _QUEUED.items()
+}
+_FRESH = {
+    retrospective: queued.where(film.c.attempts == 0)
+    .order_by(film.c.id)
+    .limit(bindparam("most", type_=Integer))
+    for retrospective, queued in _QUEUED.items()
+}
+_OF_JOB = (
+    "id",
+    "sop_instance_uid",
+    "digest",
+    "spool_name",
+    "attempts",
+    "study_instance_uid",
+    "calling_ae_title",
+    "received_at",
+    "retrospective",
+    "conflict_with",
+)
+_CLAIM = (
+    update(film)
+    .where(film.c.id.in_(bindparam("ids", expanding=True)), film.c.state == FilmState.QUEUED)
+    .values(state=FilmState.READING, attempts=film.c.attempts + 1, reason="")
+    .returning(*(film.c[name] for name in _OF_JOB))
+)
+_OTHERS = select(film.c.id, film.c.spool_name).where(film.c.id.in_(bindparam("jobs", expanding=True)))
+_FIRST_OF_STUDIES = select(film.c.study_instance_uid, film.c.id, film.c.spool_name).where(
+    film.c.id.in_(
+        select(func.min(film.c.id))
+        .where(
+            film.c.study_instance_uid.in_(bindparam("studies", expanding=True)),
+            film.c.files_removed_at.is_(None),
+        )
+        .group_by(film.c.study_instance_uid)
+    )
+)
+_EARLIER_RESULTS = (
+    select(delivery.c.film_id, delivery.c.spool_name)
+    .where(delivery.c.film_id.in_(bindparam("jobs", expanding=True)))
+    .distinct()
+    .order_by(delivery.c.film_id, delivery.c.spool_name)
+)
+
+
 def claim(
     engine: Engine,
     claimant: str,
@@ -70,34 +124,16 @@ def claim(
     ids: Sequence[int] = ()
     with engine.begin() as connection:
         for retrospective, most in limits.items():
-            queued = (
-                select(film.c.id)
-                .where(film.c.state == FilmState.QUEUED, film.c.retrospective == retrospective)
-                .with_for_update(skip_locked=True)
-            )
-            ids = connection.scalars(
-                queued.where(film.c.attempts > 0).order_by(film.c.attempts, film.c.id).limit(1)
-            ).all()
+            ids = connection.scalars(_TRIED[retrospective]).all()
             if ids and has_other_films:
                 return []
-            fresh = queued.where(film.c.attempts == 0).order_by(film.c.id).limit(most)
-            ids = ids or connection.scalars(fresh).all()
+            ids = ids or connection.scalars(_FRESH[retrospective], {"most": most}).all()
             if ids:
                 break
         else:
             return []
         rows = connection.execute(
-            update(film)
-            .where(film.c.id.in_(ids), film.c.state == FilmState.QUEUED)
-            .values(
-                state=FilmState.READING,
-                attempts=film.c.attempts + 1,
-                claimed_by=claimant,
-                claimed_until=until,
-                changed_at=now,
-                reason="",
-            )
-            .returning(*(film.c[name] for name in _OF_JOB))
+            _CLAIM, {"ids": ids, "claimed_by": claimant, "claimed_until": until, "changed_at": now}
         ).all()
         for row in rows:
             record(connection, row.id, FilmState.QUEUED, FilmState.READING, now, claimant, "")
@@ -114,20 +150,6 @@ def claim(
         for row in rows
     )
     return sorted(jobs, key=lambda job: job.id)
-
-
-_OF_JOB = (
-    "id",
-    "sop_instance_uid",
-    "digest",
-    "spool_name",
-    "attempts",
-    "study_instance_uid",
-    "calling_ae_title",
-    "received_at",
-    "retrospective",
-    "conflict_with",
-)
 
 
 def renew(engine: Engine, jobs: Sequence[int], claimant: str, until: datetime.datetime) -> None:
@@ -152,30 +174,18 @@ def claimed_by(connection: Connection, claimant: str) -> set[int]:
 def _others(connection: Connection, jobs: Collection[int]) -> dict[int, OtherFilm]:
     if not jobs:
         return {}
-    rows = connection.execute(select(film.c.id, film.c.spool_name).where(film.c.id.in_(jobs)))
+    rows = connection.execute(_OTHERS, {"jobs": list(jobs)})
     return {row.id: OtherFilm(*row) for row in rows}
 
 
 def _first_of_studies(connection: Connection, studies: Collection[str]) -> dict[str, OtherFilm]:
-    earliest = (
-        select(func.min(film.c.id))
-        .where(film.c.study_instance_uid.in_(studies), film.c.files_removed_at.is_(None))
-        .group_by(film.c.study_instance_uid)
-    )
-    rows = connection.execute(
-        select(film.c.study_instance_uid, film.c.id, film.c.spool_name).where(film.c.id.in_(earliest))
-    )
+    rows = connection.execute(_FIRST_OF_STUDIES, {"studies": list(studies)})
     return {row.study_instance_uid: OtherFilm(row.id, row.spool_name) for row in rows}
 
 
 def _earlier_results(connection: Connection, jobs: Collection[int]) -> dict[int, list[str]]:
     """Spool names of the results that films have from an earlier reading."""
-    rows = connection.execute(
-        select(delivery.c.film_id, delivery.c.spool_name)
-        .where(delivery.c.film_id.in_(jobs))
-        .distinct()
-        .order_by(delivery.c.film_id, delivery.c.spool_name)
-    )
+    rows = connection.execute(_EARLIER_RESULTS, {"jobs": jobs})
     found: dict[int, list[str]] = {}
     for row in rows:
         found.setdefault(row.film_id, []).append(row.spool_name)

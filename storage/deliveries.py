@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, exists, func, select, update
+from sqlalchemy import Connection, Engine, Integer, Row, bindparam, exists, func, select, update
 
 from storage.database import reading
 from storage.events import record, record_all
@@ -69,17 +69,47 @@ class Finished:
     commitment_due_at: datetime.datetime | None = None
 
 
+# Built once: that takes SQLAlchemy longer than the statements take to be carried out.
+_PRESENT = select(delivery.c.sop_instance_uid, delivery.c.destination).where(
+    delivery.c.film_id == bindparam("film_id")
+)
+_INSERT = delivery.insert().returning(
+    delivery.c.film_id, delivery.c.id, delivery.c.destination, sort_by_parameter_order=True
+)
+_IS_DUE = (
+    (delivery.c.destination == bindparam("destination"))
+    & (delivery.c.state == DeliveryState.PENDING)
+    & (delivery.c.next_attempt_at <= bindparam("now"))
+)
+_DUE_CLASSES = select(delivery.c.sop_class_uid).where(_IS_DUE).distinct()
+_DUE = (
+    select(delivery.c.id)
+    .where(_IS_DUE)
+    .order_by(delivery.c.next_attempt_at, delivery.c.id)
+    .limit(bindparam("limit", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+_DUE_OF_CLASSES = _DUE.where(delivery.c.sop_class_uid.in_(bindparam("sop_class_uids", expanding=True)))
+_CLAIM = (
+    update(delivery)
+    .where(delivery.c.id.in_(bindparam("ids", expanding=True)), delivery.c.state == DeliveryState.PENDING)
+    .values(state=DeliveryState.SENDING, attempts=delivery.c.attempts + 1)
+    .returning(*(delivery.c[field.name] for field in dataclasses.fields(Delivery)))
+)
+_LEAVE_SENDING = update(delivery).where(
+    delivery.c.id == bindparam("identifier"),
+    delivery.c.state == DeliveryState.SENDING,
+    delivery.c.claimed_by == bindparam("claimant"),
+)
+
+
 def insert(connection: Connection, film_id: int, new: Sequence[NewDelivery], now: datetime.datetime) -> None:
     """Add PENDING deliveries of a film within the caller's transaction.
 
     A result that a destination already has a row for (the film was requeued and the same model gave
     the same UIDs) gets no second one: sending twice is storing once.
     """
-    present = set(
-        connection.execute(
-            select(delivery.c.sop_instance_uid, delivery.c.destination).where(delivery.c.film_id == film_id)
-        )
-    )
+    present = set(connection.execute(_PRESENT, {"film_id": film_id}))
     same = {"film_id": film_id, "state": DeliveryState.PENDING}
     same |= dict.fromkeys(("next_attempt_at", "created_at", "changed_at"), now)
     rows = [
@@ -89,19 +119,14 @@ def insert(connection: Connection, film_id: int, new: Sequence[NewDelivery], now
     ]
     if not rows:
         return
-    columns = (delivery.c.film_id, delivery.c.id, delivery.c.destination)
-    inserted = connection.execute(
-        delivery.insert().returning(*columns, sort_by_parameter_order=True), rows
-    ).all()
+    inserted = connection.execute(_INSERT, rows).all()
     record_all(connection, inserted, None, DeliveryState.PENDING, now)
 
 
 def due_classes(engine: Engine, destination: str, now: datetime.datetime) -> set[str]:
     """SOP classes of the deliveries that are due at `destination`, before any is claimed."""
     with reading(engine) as connection:
-        return set(
-            connection.scalars(select(delivery.c.sop_class_uid).where(*_due(destination, now)).distinct())
-        )
+        return set(connection.scalars(_DUE_CLASSES, {"destination": destination, "now": now}))
 
 
 def claim(
@@ -117,31 +142,15 @@ def claim(
 
     Only those of `sop_class_uids`, where given: an association is for the classes that it proposed.
     """
-    conditions = _due(destination, now)
+    due, asked = _DUE, {"destination": destination, "now": now, "limit": limit}
     if sop_class_uids is not None:
-        conditions.append(delivery.c.sop_class_uid.in_(sop_class_uids))
+        due, asked = _DUE_OF_CLASSES, asked | {"sop_class_uids": list(sop_class_uids)}
     with engine.begin() as connection:
-        ids = connection.scalars(
-            select(delivery.c.id)
-            .where(*conditions)
-            .order_by(delivery.c.next_attempt_at, delivery.c.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        ).all()
+        ids = connection.scalars(due, asked).all()
         if not ids:
             return []
-        columns = [delivery.c[field.name] for field in dataclasses.fields(Delivery)]
         rows = connection.execute(
-            update(delivery)
-            .where(delivery.c.id.in_(ids), delivery.c.state == DeliveryState.PENDING)
-            .values(
-                state=DeliveryState.SENDING,
-                attempts=delivery.c.attempts + 1,
-                claimed_by=claimant,
-                claimed_until=until,
-                changed_at=now,
-            )
-            .returning(*columns)
+            _CLAIM, {"ids": ids, "claimed_by": claimant, "claimed_until": until, "changed_at": now}
         ).all()
         taken = [(row.film_id, row.id, claimant) for row in rows]
         record_all(connection, taken, DeliveryState.PENDING, DeliveryState.SENDING, now)
@@ -320,14 +329,6 @@ def waiting(connection: Connection, destination: str) -> int:
     ).scalar_one()
 
 
-def _due(destination: str, now: datetime.datetime) -> list[ColumnElement[bool]]:
-    return [
-        delivery.c.destination == destination,
-        delivery.c.state == DeliveryState.PENDING,
-        delivery.c.next_attempt_at <= now,
-    ]
-
-
 def _leave_sending(
     connection: Connection,
     identifier: int,
@@ -339,14 +340,9 @@ def _leave_sending(
     changes: Mapping[str, Any],
 ) -> None:
     require_move(DELIVERY_MOVES, DeliveryState.SENDING, state)
+    values = {"state": state, "reason": reason, "changed_at": now, "claimed_by": None, "claimed_until": None}
     moved = connection.execute(
-        update(delivery)
-        .where(
-            delivery.c.id == identifier,
-            delivery.c.state == DeliveryState.SENDING,
-            delivery.c.claimed_by == claimant,
-        )
-        .values(state=state, reason=reason, claimed_by=None, claimed_until=None, changed_at=now, **changes)
+        _LEAVE_SENDING, {"identifier": identifier, "claimant": claimant, **values, **changes}
     )
     if moved.rowcount != 1:
         raise LostClaim(f"delivery {identifier} is no longer SENDING by {claimant}; someone else moved it")

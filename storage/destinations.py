@@ -10,13 +10,17 @@ import zlib
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage.database import reading
 from storage.retry import LONGEST_PROBE_WAIT_SECONDS, wait_seconds
 from storage.states import DeliveryState, DestinationState
 from storage.tables import delivery, destination
+
+# Built once: that takes SQLAlchemy longer than the statements take to be carried out.
+_BY_NAME = select(destination).where(destination.c.name == bindparam("name"))
+_LOCKED = _BY_NAME.with_for_update()
 
 
 def admit(
@@ -38,9 +42,7 @@ def admit(
     if row is None or row.state == DestinationState.UP:
         return limit
     with engine.begin() as connection:
-        row = connection.execute(
-            select(destination).where(destination.c.name == name).with_for_update()
-        ).one()
+        row = connection.execute(_LOCKED, {"name": name}).one()
         if row.state == DestinationState.UP:
             return limit
         is_probed = row.probed_by is not None and row.probed_until >= now and not is_gone(row.probed_by)
@@ -124,7 +126,7 @@ def answered(engine: Engine, name: str, now: datetime.datetime, is_success: bool
 
 def get(connection: Connection, name: str) -> Row[Any] | None:
     """The row of a destination; None if it was never tried."""
-    return connection.execute(select(destination).where(destination.c.name == name)).one_or_none()
+    return connection.execute(_BY_NAME, {"name": name}).one_or_none()
 
 
 def down(connection: Connection, names: Collection[str] | None = None) -> Sequence[Row[Any]]:
@@ -143,13 +145,12 @@ def in_words(row: Row[Any]) -> str:
 
 def _row(connection: Connection, name: str, now: datetime.datetime) -> Row[Any]:
     """The row of a destination, locked; made if it is the first."""
-    query = select(destination).where(destination.c.name == name).with_for_update()
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_LOCKED, {"name": name}).one_or_none()
     if row is None:
         # Two senders may meet their first result for a destination at once.
         with contextlib.suppress(IntegrityError), connection.begin_nested():
             connection.execute(destination.insert().values(name=name, state=DestinationState.UP, since=now))
-        row = connection.execute(query).one()
+        row = connection.execute(_LOCKED, {"name": name}).one()
     return row
 
 

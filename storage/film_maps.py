@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from storage.tables import film_map
 
@@ -31,15 +31,20 @@ class FilmMap:
     lungs: bytes
 
 
+# Built once: that takes SQLAlchemy longer than the statements take to be carried out.
+_INSERT = film_map.insert()
+_DELETE = delete(film_map).where(film_map.c.film_id == bindparam("job"))
+
+
 def put(connection: Connection, job: int, maps: FilmMap) -> None:
     """Keep the maps of a film within the caller's transaction, in place of those of an earlier reading."""
     remove(connection, job)
-    connection.execute(film_map.insert().values(film_id=job, **dataclasses.asdict(maps)))
+    connection.execute(_INSERT, {"film_id": job} | dataclasses.asdict(maps))
 
 
 def remove(connection: Connection, job: int) -> None:
     """Remove the maps of a film, if there are any, within the caller's transaction."""
-    connection.execute(delete(film_map).where(film_map.c.film_id == job))
+    connection.execute(_DELETE, {"job": job})
 
 
 def of_film(connection: Connection, job: int) -> FilmMap | None:

@@ -5,7 +5,7 @@ import datetime
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, Engine, Row, bindparam, or_, select, update
+from sqlalchemy import Boolean, Connection, Engine, Row, Update, bindparam, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from storage import deliveries, film_maps
@@ -115,6 +115,11 @@ _INSERT = (
         )
     )
     .returning(film.c.id)
+)
+_LEAVE_READING = update(film).where(
+    film.c.id == bindparam("of_job"),
+    film.c.state == FilmState.READING,
+    film.c.claimed_by == bindparam("claimant"),
 )
 
 
@@ -269,11 +274,10 @@ def finish(
 
 def put_back(engine: Engine, jobs: Sequence[int], claimant: str, now: datetime.datetime, reason: str) -> None:
     """READING to QUEUED, the attempt not counted: the node's trouble, not the film's."""
+    uncounted = _LEAVE_READING.values(attempts=film.c.attempts - 1)
     with engine.begin() as connection:
         for job in jobs:
-            _leave_reading(
-                connection, job, claimant, FilmState.QUEUED, now, reason, reason, attempts=film.c.attempts - 1
-            )
+            _leave_reading(connection, job, claimant, FilmState.QUEUED, now, reason, reason, uncounted)
 
 
 def release_claims(
@@ -383,14 +387,12 @@ def _leave_reading(
     now: datetime.datetime,
     reason: str,
     message: str,
+    leave: Update = _LEAVE_READING,
     **values: object,
 ) -> None:
     require_move(FILM_MOVES, FilmState.READING, state)
-    moved = connection.execute(
-        update(film)
-        .where(film.c.id == job, film.c.state == FilmState.READING, film.c.claimed_by == claimant)
-        .values(state=state, reason=reason, claimed_by=None, claimed_until=None, changed_at=now, **values)
-    )
+    values |= {"state": state, "reason": reason, "changed_at": now, "claimed_by": None, "claimed_until": None}
+    moved = connection.execute(leave, {"of_job": job, "claimant": claimant} | values)
     if moved.rowcount != 1:
         raise LostClaim(f"job {job} is no longer READING by {claimant}; someone else moved it")
     record(connection, job, FilmState.READING, state, now, claimant, message)

@@ -4,7 +4,7 @@ import threading
 import time
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, String, bindparam, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from storage.states import DeliveryState, FilmState
@@ -13,12 +13,13 @@ from storage.states import DeliveryState, FilmState
 LOOK_SECONDS = 0.02
 # PostgreSQL's channels, by the state that work waits in.
 _CHANNELS = {FilmState.QUEUED: "firstread_films", DeliveryState.PENDING: "firstread_deliveries"}
+_NOTIFY = select(func.pg_notify(bindparam("channel", type_=String), ""))
 
 
 def notify(connection: Connection, state: str) -> None:
     """Wake who waits for work in a state, once the caller's transaction is committed."""
     if state in _CHANNELS and connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_notify(_CHANNELS[state], "")))
+        connection.execute(_NOTIFY, {"channel": _CHANNELS[state]})
 
 
 class Wakeup:
