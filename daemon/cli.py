@@ -1,7 +1,6 @@
 """The command ``firstread``. Each verb imports what it needs, so that ``tail`` starts at once."""
 
 import argparse
-import gc
 import os
 import sys
 from collections.abc import Callable
@@ -30,9 +29,6 @@ def main(arguments: list[str] | None = None) -> int:
         from storage.database import NewerSchema, SchemaMissing, SQLAlchemyError
         from storage.films import NoSuchJob
         from storage.users import BadAccount, NoSuchUser, UserExists
-
-        # Modules are never garbage: to end is as quick as to begin, of which `tail` has little else.
-        gc.freeze()
 
     try:
         return options.run(options)
