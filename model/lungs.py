@@ -96,10 +96,10 @@ def lungs_of(fields: np.ndarray) -> np.ndarray:
     (rows, columns, 2) bool
     """
     lungs = np.zeros(fields.shape, bool)
-    right, left = np.moveaxis(fields, -1, 0)
+    right, left = np.ascontiguousarray(np.moveaxis(fields, -1, 0))
     is_left = left > right
-    for side, nearer in enumerate((~is_left, is_left)):
-        pieces, count = ndimage.label((fields[..., side] >= INSIDE) & nearer, NEIGHBOURS)
+    for side, (field, nearer) in enumerate(((right, ~is_left), (left, is_left))):
+        pieces, count = ndimage.label((field >= INSIDE) & nearer, NEIGHBOURS)
         if count:
             largest = np.bincount(pieces.ravel())[1:].argmax() + 1
             lungs[..., side] = _without_holes(pieces == largest)

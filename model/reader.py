@@ -21,7 +21,7 @@ from model.header import UNREADABLE_VALUE, own_judgement
 from model.lungs import UNSOUGHT, Found, LungFinder
 from model.networks import loading
 from model.pixels import display_picture
-from model.preprocess import network_input
+from model.preprocess import network_input, network_inputs
 from model.scope import OutOfScope, ScopeRules, check_header
 from model.unlike import open_known
 from model.weights import open_version, spoken_by
@@ -107,14 +107,9 @@ def ready(
     display: np.ndarray, sizes: InputSizes, rows: int, columns: int, warnings: tuple[str, ...] = ()
 ) -> PreparedFilm:
     """A film from its display picture; the arguments are its fields."""
-    return PreparedFilm(
-        display,
-        np.empty(0, np.float32) if sizes.lungs is None else network_input(display, sizes.lungs)[..., :1],
-        network_input(display, sizes.steps),
-        rows,
-        columns,
-        warnings,
-    )
+    *lungs, steps = network_inputs(display, *(size for size in sizes if size is not None))
+    lungs_input = lungs[0][..., :1] if lungs else np.empty(0, np.float32)
+    return PreparedFilm(display, lungs_input, steps, rows, columns, warnings)
 
 
 def _read_file(film: str | PathLike[str] | BinaryIO, stop_before_pixels: bool) -> Dataset:

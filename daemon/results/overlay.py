@@ -110,27 +110,17 @@ def _draw(picture: np.ndarray, field: np.ndarray, level: float, *lines: _Line) -
     """Draw lines into a picture, the widest first, where a field, (rows, columns), crosses a level."""
     reach = lines[0].reach
     off = np.abs(field - level)
-    # Slopes cost more than all else, so that only places which the steepest of them could reach are asked.
-    steepest = sum(np.abs(np.diff(field, axis=axis)).max(initial=FLATTEST) for axis in (0, 1))
-    places = np.flatnonzero(off < reach * steepest)
-    slopes = [_slope(field, places, axis) for axis in (0, 1)]
+    slopes = np.gradient(field)
     # The sum of the slopes is no less than the slope itself: none that a line reaches is left out.
-    off = off.ravel()[places]
-    near = off < reach * np.maximum(np.abs(slopes[0]) + np.abs(slopes[1]), FLATTEST)
-    places = places[near]
-    slope = np.maximum(np.hypot(*(along[near] for along in slopes)), FLATTEST)
-    distance = off[near] / slope  # about how many pixels each is away from the level
+    farthest = np.abs(slopes[0])
+    farthest += np.abs(slopes[1])
+    np.maximum(farthest, FLATTEST, out=farthest)
+    farthest *= reach
+    places = np.flatnonzero(off < farthest)
+    slope = np.maximum(np.hypot(*(along.ravel()[places] for along in slopes)), FLATTEST)
+    distance = off.ravel()[places] / slope  # about how many pixels each is away from the level
     pixels = picture.reshape(-1, 3)[places]
     for line in lines:
         coverage = np.clip(line.reach - distance, 0, 1)[:, None] * line.opacity
         pixels += (line.ink - pixels) * coverage
     picture.reshape(-1, 3)[places] = pixels
-
-
-def _slope(field: np.ndarray, places: np.ndarray, axis: int) -> np.ndarray:
-    """`numpy.gradient` of a field along an axis, at some places only: indices into it, row by row."""
-    columns, values = field.shape[1], field.ravel()
-    here, step = (places // columns, columns) if axis == 0 else (places % columns, 1)
-    before, after = here > 0, here < field.shape[axis] - 1
-    rise = values[places + step * after] - values[places - step * before]
-    return rise / (before.astype(field.dtype) + after)
