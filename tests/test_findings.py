@@ -1,7 +1,11 @@
 """The decision of the cascade, and which of several reasons to say nothing is given."""
 
+import dataclasses
+import pickle
+
+import numpy as np
 import pytest
-from readings import STEP1_LABELS, STEP2_LABELS
+from readings import STEP1_LABELS, STEP2_LABELS, covid
 
 from model.findings import Decision, Indeterminate, StepScores, decide
 
@@ -38,3 +42,13 @@ def test_only_the_reasons_to_say_nothing_are_indeterminate():
     assert all(Decision(reason).indeterminate for reason in Indeterminate)
     assert not any(Decision(label).indeterminate for label in (*STEP1_LABELS, *STEP2_LABELS))
     assert str(Decision(Indeterminate.OUTSIDE_LUNGS)) == "indeterminate: outside the lungs"
+
+
+def test_a_reading_comes_out_of_its_pickle_as_it_was():
+    reading = covid()
+    pickled = pickle.dumps(reading)
+    again = pickle.loads(pickled)
+    assert len(pickled) < reading.lungs.nbytes
+    for field in dataclasses.fields(reading):
+        was, found = getattr(reading, field.name), getattr(again, field.name)
+        assert np.array_equal(was, found) if isinstance(was, np.ndarray) else was == found
