@@ -17,7 +17,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -209,22 +209,26 @@ class ReadLoop:
         )  # fmt: skip
 
     def _build(self, film: InHand) -> None:
-        prepared = film.prepared and self._board.put(film.prepared.answered(), film.place)
+        prepared = film.prepared and film.prepared.answered()
         self._submit(
             film, decoder.build, self._spool, film.job, prepared, film.answer, self._reader.model,
             self._config, service.now().astimezone(),
         )  # fmt: skip
 
     def _submit(self, film: InHand, work: Callable, *arguments: object) -> None:
-        seconds, name = self._config.model.film_timeout_seconds, film.job.spool_name
-        task = (decoder.bounded_on, seconds, self._spool, name, work, *arguments)
         try:
-            future = self._pool.submit(*task)
+            future = self._pool.submit(*self._task(film, work, arguments))
         except BrokenProcessPool:
             # A worker died idle, so that no film is suspect; those in other workers' hands come back broken.
             self._pool = self._new_pool()
-            future = self._pool.submit(*task)
+            future = self._pool.submit(*self._task(film, work, arguments))
         self._working[future] = film
+
+    def _task(self, film: InHand, work: Callable, arguments: Sequence[object]) -> tuple:
+        """What a worker is to do, with pictures on the board that it has, perhaps another than before."""
+        seconds, name = self._config.model.film_timeout_seconds, film.job.spool_name
+        seen = (self._board.put(one, film.place) if isinstance(one, SharedFilm) else one for one in arguments)
+        return decoder.bounded_on, seconds, self._spool, name, work, *seen
 
     def _take_finished(self) -> None:
         done = [future for future in self._working if future.done()]
