@@ -2,10 +2,10 @@
 
 import dataclasses
 import math
-import multiprocessing
 import uuid
 import weakref
 from ctypes import Array
+from multiprocessing.sharedctypes import RawArray
 from typing import Self
 
 import numpy as np
@@ -38,15 +38,15 @@ class Board:
         self._memory = memory
         self._sizes = sizes
         self.name = name
-        self._begins = dict(zip(_PICTURES, _begins(sizes), strict=False))
-        self._places = np.frombuffer(memory, np.uint8).reshape(-1, _begins(sizes)[-1])
+        *begins, end = _begins(sizes)
+        self._begins = dict(zip(_PICTURES, begins, strict=True))
+        self._places = np.frombuffer(memory, np.uint8).reshape(-1, end)
         _boards[name] = self
 
     @classmethod
     def of(cls, places: int, sizes: InputSizes) -> Self:
         """A new one, for films made ready for inputs of these sizes."""
-        memory = multiprocessing.get_context("forkserver").RawArray("B", places * _begins(sizes)[-1])
-        return cls(memory, sizes, uuid.uuid4().hex)
+        return cls(RawArray("B", places * _begins(sizes)[-1]), sizes, uuid.uuid4().hex)
 
     def __reduce__(self) -> tuple:
         return Board, (self._memory, self._sizes, self.name)

@@ -142,7 +142,7 @@ class Reading:
     warnings: tuple[str, ...] = ()
 
     def __getstate__(self) -> dict[str, object]:
-        """On the way to another process lungs are bits: an eighth of what else is nearly all of a reading."""
+        """In a pickle lungs are bits: as bytes they would be nearly all of it."""
         return self.__dict__ | {"lungs": (np.packbits(self.lungs), self.lungs.shape)}
 
     def __setstate__(self, state: dict[str, object]) -> None:

@@ -78,7 +78,7 @@ def film_values(ds: Dataset, longest_side: int) -> FilmValues:
         # Padding is black, as in the picture, and no value of its own that an average could be made with.
         numbers[chain.padding] = (high - origin) / step if is_inverse else 0
         table = _table(numbers[~chain.padding], chain.grey[~chain.padding])
-        picture = numbers.astype(np.float32)[stored.astype(np.int64) - int(stored.min())]
+        picture = numbers.astype(np.float32)[stored.astype(np.int64) - chain.smallest]
         reduced, warnings = square_pixels(picture, ds, longest_side)
         centre, width = _window(ds, chain, table, origin, step, is_inverse)
     values = np.clip(np.rint(reduced), 0, len(table) - 1).astype(np.uint16)

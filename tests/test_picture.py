@@ -96,6 +96,13 @@ def test_the_column_beside_the_film_stays_in_its_place(name, longest_side):
     assert not drawn[bottom : -round(70 * unit), round(671 * unit) :].any()
 
 
+@pytest.mark.parametrize("shape", [(1, 700), (700, 1)])
+def test_a_film_of_one_line_of_pixels_is_drawn(shape):
+    film = np.full(shape, 90, np.uint8)
+    for draw in (picture.draw, picture.draw_overlay):
+        assert draw(film, readings.covid(), NOW, 1024).any()
+
+
 def test_of_a_film_that_is_not_read_nothing_is_drawn_on_it_nor_anything_coloured():
     film = display(520, 500)
     drawn = picture.draw_not_analysed(film, LATERAL, readings.MODEL, NOW, 1024)

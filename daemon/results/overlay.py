@@ -108,6 +108,8 @@ class _Line(NamedTuple):
 
 def _draw(picture: np.ndarray, field: np.ndarray, level: float, *lines: _Line) -> None:
     """Draw lines into a picture, the widest first, where a field, (rows, columns), crosses a level."""
+    if min(field.shape) < 2:
+        return  # no gradient, and no line that could be seen
     reach = lines[0].reach
     off = np.abs(field - level)
     slopes = np.gradient(field)
