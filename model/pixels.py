@@ -2,7 +2,8 @@
 
 Modality LUT or rescale, VOI LUT or window, polarity, and grey levels, black at 0. Each step is a function of
 the stored value alone, so the chain runs once over the stored values that occur and the film is looked up in
-the table this gives. Overlays are never burned in.
+the table this gives: its means of blocks, where it is to be reduced by two or more. Overlays are never burned
+in.
 """
 
 from collections.abc import Callable, Iterator
@@ -51,7 +52,11 @@ def display_picture(ds: Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
     with own_judgement():
         stored = stored_values(ds)
         chain = chain_of(ds, stored)
-        display, more = square_pixels(_picture(chain, stored), ds, LONGEST_SIDE)
+        (rows, columns), more = square_size(*stored.shape, ds, LONGEST_SIDE)
+        # A mean of padding with what was exposed would be neither.
+        down, across = (1, 1) if chain.padding.any() else (len(stored) // rows, stored.shape[1] // columns)
+        picture = _picture(chain, _means(chain, stored, down, across))
+        display = reduced(picture, rows, columns, whole=(len(stored) / down, stored.shape[1] / across))
     # Some quote values of the header.
     return display, tuple(map(printable, chain.warnings + more))
 
@@ -138,6 +143,32 @@ def _picture(chain: Chain, stored: np.ndarray) -> np.ndarray:
         # Checks nothing: there is an entry for every value.
         entries.take(places, out=picture[start : start + _PIECE], mode="clip")
     return picture.reshape(stored.shape)
+
+
+def _means(chain: Chain, stored: np.ndarray, down: int, across: int) -> np.ndarray:
+    """Means of blocks of stored values, to the nearest whole one, in their type.
+
+    Blocks that the film's edge cuts are filled with the values along it.
+    """
+    many = down * across
+    if many == 1:
+        return stored
+    least, most = many * chain.smallest, many * (chain.smallest + len(chain.grey))
+    wide = np.result_type(stored.dtype, np.min_scalar_type(least), np.min_scalar_type(most))
+    sums = _sums(_sums(stored, down, wide).T, across, wide).T
+    sums += many // 2
+    sums //= many
+    return sums.astype(stored.dtype, copy=False)
+
+
+def _sums(values: np.ndarray, block: int, wide: np.dtype) -> np.ndarray:
+    """Sums of so many rows each."""
+    sums = values[::block].astype(wide)
+    for first in range(1, block):
+        part = values[first::block]
+        sums[: len(part)] += part
+        sums[len(part) :] += values[-1]
+    return sums
 
 
 def _padding(ds: Dataset, values: np.ndarray) -> np.ndarray:
@@ -306,30 +337,53 @@ def pixel_sides(ds: Dataset) -> tuple[float, float, tuple[str, ...]]:
     return 1.0, 1.0, warnings
 
 
-def square_pixels(picture: np.ndarray, ds: Dataset, longest_side: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Undo unequal pixel spacing and bring the longest side down, by area; nothing is enlarged.
+def square_size(
+    rows: int, columns: int, ds: Dataset, longest_side: int
+) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """The size at which a film has square pixels and no side too long; nothing is enlarged.
 
     Parameters
     ----------
-    picture : (rows, columns) uint8 or float32
+    rows, columns : int
+        Matrix of the film, pixels.
     ds : Dataset
-        The film that it is of.
+        Its header.
     longest_side : int
         Most pixels of a side.
 
     Returns
     -------
-    (rows, columns) uint8 or float32
-        As it came.
+    (rows, columns) : (int, int)
     warnings : tuple of str
         What was ignored in the header, and why.
     """
-    rows, columns = picture.shape
     tall, wide, warnings = pixel_sides(ds)
     # The finer side is reduced to the coarser one, so that nothing is enlarged.
     height, width = rows * tall / max(tall, wide), columns * wide / max(tall, wide)
     shrink = min(1.0, longest_side / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    if size == (columns, rows):
-        return picture, warnings
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX)), warnings
+    return (max(1, round(height * shrink)), max(1, round(width * shrink))), warnings
+
+
+def reduced(
+    picture: np.ndarray, rows: int, columns: int, *, whole: tuple[float, float] | None = None
+) -> np.ndarray:
+    """Reduce a picture by Hamming's filter, on films within 1 of 256 grey levels of the mean of each area.
+
+    Parameters
+    ----------
+    picture : (picture_rows, picture_columns) uint8 or float32
+    rows, columns : int
+        Of the answer.
+    whole : (float, float) or None
+        Rows and columns of the picture that the answer is of; all where not given.
+
+    Returns
+    -------
+    (rows, columns) uint8 or float32
+        As it came.
+    """
+    if picture.shape == (rows, columns):
+        return picture
+    height, width = whole or picture.shape
+    size, box = (columns, rows), (0, 0, width, height)
+    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.HAMMING, box=box))

@@ -84,7 +84,7 @@ def plain_film(content: bytes, rules: ScopeRules) -> PlainFilm:
         raise
     except _BROKEN as error:
         raise UnreadableFilm(f"found a broken {image.format}, expected a whole one") from error
-    grey.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
+    grey.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.HAMMING)
     display = np.asarray(grey)
     check_contrast(display)
     return PlainFilm(display, rows, columns, f"{columns} × {rows}, {image.format}")

@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 
 from model.decode import stored_values
 from model.header import own_judgement
-from model.pixels import Chain, chain_of, first_window, inverse, square_pixels
+from model.pixels import Chain, chain_of, first_window, inverse, reduced, square_size
 
 MOST_VALUES = 1 << 16
 # Grey levels between which a table's own window is taken: there even a sigmoid is straight.
@@ -52,7 +52,7 @@ def film_values(ds: Dataset, longest_side: int) -> FilmValues:
     ds : Dataset
         A grey single-frame film within scope, with its file meta information.
     longest_side : int
-        Most pixels of a side; a larger film is reduced by area.
+        Most pixels of a side; a larger film is reduced.
 
     Returns
     -------
@@ -79,9 +79,10 @@ def film_values(ds: Dataset, longest_side: int) -> FilmValues:
         numbers[chain.padding] = (high - origin) / step if is_inverse else 0
         table = _table(numbers[~chain.padding], chain.grey[~chain.padding])
         picture = numbers.astype(np.float32)[stored.astype(np.int64) - chain.smallest]
-        reduced, warnings = square_pixels(picture, ds, longest_side)
+        size, warnings = square_size(*stored.shape, ds, longest_side)
+        smaller = reduced(picture, *size)
         centre, width = _window(ds, chain, table, origin, step, is_inverse)
-    values = np.clip(np.rint(reduced), 0, len(table) - 1).astype(np.uint16)
+    values = np.clip(np.rint(smaller), 0, len(table) - 1).astype(np.uint16)
     return FilmValues(values, table, origin, step, centre, width, is_inverse, chain.warnings + warnings)
 
 

@@ -221,6 +221,50 @@ def test_an_impossible_spacing_is_ignored_and_named():
     assert warnings == ("ImagerPixelSpacing ignored: 0 by 0",)
 
 
+def means(values: np.ndarray, rows: int) -> np.ndarray:
+    """Means of so many equal shares of the rows, parts of rows among them."""
+    sums = np.cumsum(np.vstack([np.zeros(values.shape[1]), values]), axis=0)
+    ends = np.linspace(0, len(values), rows + 1)
+    until = [np.interp(ends, np.arange(len(sums)), column) for column in sums.T]
+    return np.diff(np.transpose(until), axis=0) * rows / len(values)
+
+
+@pytest.mark.parametrize(
+    ("shape", "pixel_type", "bits"),
+    [
+        ((1500, 1100), np.uint16, 12),
+        ((2500, 2000), np.uint16, 12),
+        ((2051, 2049), np.uint16, 16),
+        ((1999, 3073), np.int16, 15),
+        ((3075, 1025), np.int16, 16),
+        ((2050, 700), np.uint8, 8),
+    ],
+)
+def test_a_large_film_shows_the_means_of_its_areas(shape, pixel_type, bits):
+    signed = np.dtype(pixel_type).kind == "i"
+    low, high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    share = (np.sin(rows / max(shape) * 20) * np.sin(columns / max(shape) * 20) + 1) / 2
+    share[0, 0], share[-1, -1] = 0, 1
+    pixels = np.rint(low + (high - low) * share).astype(pixel_type)
+    allocated = 8 * pixels.itemsize
+    picture = display(
+        pixels=pixels, PixelRepresentation=int(signed), BitsAllocated=allocated, BitsStored=bits,
+        HighBit=bits - 1, **NO_WINDOW, **SQUARE,
+    )  # fmt: skip
+    expected = 255 * means(means(share, picture.shape[0]).T, picture.shape[1]).T
+    assert max(picture.shape) == LONGEST_SIDE
+    assert np.abs(picture - expected)[1:-1, 1:-1].max() < 2
+
+
+def test_no_mean_is_made_of_padding_and_what_was_exposed():
+    pixels = np.full((2048, 2048), 1000, np.uint16)
+    pixels[:, 1024:] = 3000
+    pixels[::2] = WHITE
+    picture = display(pixels=pixels, PixelPaddingValue=WHITE, WindowCenter=2000, WindowWidth=100)
+    assert not picture[:, :511].any()
+
+
 def test_the_longest_side_is_limited_and_nothing_is_enlarged():
     assert display(pixels=chest_pixels(2000, 1000)).shape == (LONGEST_SIDE, LONGEST_SIDE // 2)
     assert display().shape == (64, 64)
