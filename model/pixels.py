@@ -2,8 +2,7 @@
 
 Modality LUT or rescale, VOI LUT or window, polarity, and grey levels, black at 0. Each step is a function of
 the stored value alone, so the chain runs once over the stored values that occur and the film is looked up in
-the table this gives: its means of blocks, where it is to be reduced by two or more. Overlays are never burned
-in.
+the table this gives: means of blocks of its pixels, where it is large. Overlays are never burned in.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from model.decode import stored_values
 from model.header import UNREADABLE_VALUE, items, numbers, own_judgement, printable, stated, text
 
 LONGEST_SIDE = 1024  # of a display picture: what a result shows; the network takes far less
+ENOUGH_PIXELS = 768  # of that, where means of blocks leave these and a filter could leave more
 FEWEST_LEVELS = 8  # a picture whose middle 98 % spans fewer grey levels shows nothing
 _PIECE = 1 << 15  # pixels looked up at once
 _ENOUGH_PIXELS = 1 << 16  # to tell how many grey levels a window leaves
@@ -35,7 +35,8 @@ def display_picture(ds: Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
     Returns
     -------
     display : (rows, columns) uint8
-        Display grey levels, black at 0, square pixels, longest side at most 1024; never enlarged.
+        Display grey levels, black at 0, square pixels, longest side at most 1024; never enlarged, and nothing
+        is lost of a film whose longest side is at most that.
     warnings : tuple of str
         What was ignored in the header, and why.
 
@@ -52,11 +53,7 @@ def display_picture(ds: Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
     with own_judgement():
         stored = stored_values(ds)
         chain = chain_of(ds, stored)
-        (rows, columns), more = square_size(*stored.shape, ds, LONGEST_SIDE)
-        # A mean of padding with what was exposed would be neither.
-        down, across = (1, 1) if chain.padding.any() else (len(stored) // rows, stored.shape[1] // columns)
-        picture = _picture(chain, _means(chain, stored, down, across))
-        display = reduced(picture, rows, columns, whole=(len(stored) / down, stored.shape[1] / across))
+        display, more = _picture(chain, stored, ds)
     # Some quote values of the header.
     return display, tuple(map(printable, chain.warnings + more))
 
@@ -124,7 +121,28 @@ def chain_of(ds: Dataset, stored: np.ndarray) -> Chain:
     return Chain(low, modality, grey, padding, name, tuple(warnings))
 
 
-def _picture(chain: Chain, stored: np.ndarray) -> np.ndarray:
+def _picture(chain: Chain, stored: np.ndarray, ds: Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A film's picture at its size, and what was ignored in the header.
+
+    Means of blocks are taken of stored values, since there are fewer to look up then, and where their size
+    will not do a filter does the rest.
+    """
+    high, wide = stored.shape
+    tall, broad, warnings = pixel_sides(ds)
+    rows, columns = square_size(high, wide, tall / broad, LONGEST_SIDE)
+    if chain.padding.any():  # a mean of padding with what was exposed would be neither
+        return reduced(_grey(chain, stored), rows, columns), warnings
+    block = -(-max(high, wide) // LONGEST_SIDE)
+    if tall == broad and max(high, wide) >= block * ENOUGH_PIXELS:
+        # Of a block that the edge cuts, less than half is left out.
+        part = stored[tuple(slice(max(round(side / block), 1) * block) for side in stored.shape)]
+        return _grey(chain, _means(chain, part, block, block)), warnings
+    down, across = high // rows, wide // columns
+    grey = _grey(chain, _means(chain, stored, down, across))
+    return reduced(grey, rows, columns, whole=(high / down, wide / across)), warnings
+
+
+def _grey(chain: Chain, stored: np.ndarray) -> np.ndarray:
     """Each stored value's grey level, (rows, columns) uint8, as large as the film.
 
     In pieces that stay in the processor's cache: NumPy makes numbers of 8 bytes of what it looks up.
@@ -337,31 +355,22 @@ def pixel_sides(ds: Dataset) -> tuple[float, float, tuple[str, ...]]:
     return 1.0, 1.0, warnings
 
 
-def square_size(
-    rows: int, columns: int, ds: Dataset, longest_side: int
-) -> tuple[tuple[int, int], tuple[str, ...]]:
-    """The size at which a film has square pixels and no side too long; nothing is enlarged.
+def square_size(rows: int, columns: int, aspect: float, longest_side: int) -> tuple[int, int]:
+    """Rows and columns at which a film has square pixels and no side too long; nothing is enlarged.
 
     Parameters
     ----------
     rows, columns : int
         Matrix of the film, pixels.
-    ds : Dataset
-        Its header.
+    aspect : float
+        Height of a pixel by its width.
     longest_side : int
         Most pixels of a side.
-
-    Returns
-    -------
-    (rows, columns) : (int, int)
-    warnings : tuple of str
-        What was ignored in the header, and why.
     """
-    tall, wide, warnings = pixel_sides(ds)
     # The finer side is reduced to the coarser one, so that nothing is enlarged.
-    height, width = rows * tall / max(tall, wide), columns * wide / max(tall, wide)
+    height, width = rows * min(aspect, 1.0), columns / max(aspect, 1.0)
     shrink = min(1.0, longest_side / max(height, width))
-    return (max(1, round(height * shrink)), max(1, round(width * shrink))), warnings
+    return max(1, round(height * shrink)), max(1, round(width * shrink))
 
 
 def reduced(

@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 
 from model.decode import stored_values
 from model.header import own_judgement
-from model.pixels import Chain, chain_of, first_window, inverse, reduced, square_size
+from model.pixels import Chain, chain_of, first_window, inverse, pixel_sides, reduced, square_size
 
 MOST_VALUES = 1 << 16
 # Grey levels between which a table's own window is taken: there even a sigmoid is straight.
@@ -79,8 +79,8 @@ def film_values(ds: Dataset, longest_side: int) -> FilmValues:
         numbers[chain.padding] = (high - origin) / step if is_inverse else 0
         table = _table(numbers[~chain.padding], chain.grey[~chain.padding])
         picture = numbers.astype(np.float32)[stored.astype(np.int64) - chain.smallest]
-        size, warnings = square_size(*stored.shape, ds, longest_side)
-        smaller = reduced(picture, *size)
+        tall, broad, warnings = pixel_sides(ds)
+        smaller = reduced(picture, *square_size(*stored.shape, tall / broad, longest_side))
         centre, width = _window(ds, chain, table, origin, step, is_inverse)
     values = np.clip(np.rint(smaller), 0, len(table) - 1).astype(np.uint16)
     return FilmValues(values, table, origin, step, centre, width, is_inverse, chain.warnings + warnings)

@@ -184,7 +184,7 @@ def rg1_path() -> str:
 
 @pytest.fixture(scope="session")
 def chest(rg1_path) -> np.ndarray:
-    """The picture of that film, (1024, 964) uint16, 12 bits, MONOCHROME2: `chest_pixels` are no chest to the
+    """The picture of that film, (978, 920) uint16, 12 bits, MONOCHROME2: `chest_pixels` are no chest to the
     network that finds the lungs."""
     display, _ = display_picture(dcmread(rg1_path))
     return display.astype(np.uint16) * 16
