@@ -376,7 +376,7 @@ def square_size(rows: int, columns: int, aspect: float, longest_side: int) -> tu
 def reduced(
     picture: np.ndarray, rows: int, columns: int, *, whole: tuple[float, float] | None = None
 ) -> np.ndarray:
-    """Reduce a picture by Hamming's filter, on films within 1 of 256 grey levels of the mean of each area.
+    """Reduce a picture by Hamming's filter: on films 0.2 to 0.7 grey levels (rms) from the mean of each area.
 
     Parameters
     ----------
