@@ -17,7 +17,7 @@ from model.decode import stored_values
 from model.header import UNREADABLE_VALUE, items, numbers, own_judgement, printable, stated, text
 
 LONGEST_SIDE = 1024  # of a display picture: what a result shows; the network takes far less
-ENOUGH_PIXELS = 768  # of that, where means of blocks leave these and a filter could leave more
+ENOUGH = 0.75  # of the longest side: means of blocks that leave so much need no filter after them
 FEWEST_LEVELS = 8  # a picture whose middle 98 % spans fewer grey levels shows nothing
 _PIECE = 1 << 15  # pixels looked up at once
 _ENOUGH_PIXELS = 1 << 16  # to tell how many grey levels a window leaves
@@ -53,7 +53,7 @@ def display_picture(ds: Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
     with own_judgement():
         stored = stored_values(ds)
         chain = chain_of(ds, stored)
-        display, more = _picture(chain, stored, ds)
+        display, more = picture_of(ds, chain, stored, chain.grey, LONGEST_SIDE)
     # Some quote values of the header.
     return display, tuple(map(printable, chain.warnings + more))
 
@@ -121,38 +121,64 @@ def chain_of(ds: Dataset, stored: np.ndarray) -> Chain:
     return Chain(low, modality, grey, padding, name, tuple(warnings))
 
 
-def _picture(chain: Chain, stored: np.ndarray, ds: Dataset) -> tuple[np.ndarray, tuple[str, ...]]:
-    """A film's picture at its size, and what was ignored in the header.
+def picture_of(
+    ds: Dataset, chain: Chain, stored: np.ndarray, table: np.ndarray, longest_side: int
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """A film through a table, with square pixels and no side too long; nothing is enlarged.
 
-    Means of blocks are taken of stored values, since there are fewer to look up then, and where their size
-    will not do a filter does the rest.
+    Means of blocks are taken of stored values, since there are fewer to look up then. Where their size will
+    not do Hamming's filter does the rest: on films 0.2 to 0.7 grey levels (rms) from the mean of each area.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Its header.
+    chain : Chain
+    stored : (rows, columns) integer
+    table : (n,) uint8 or float32
+        What each of the chain's stored values is shown as.
+    longest_side : int
+        Most pixels of a side; blocks may leave three quarters of it.
+
+    Returns
+    -------
+    (picture_rows, picture_columns) uint8 or float32
+        Of the table's type.
+    warnings : tuple of str
+        What was ignored in the header, and why.
     """
     high, wide = stored.shape
     tall, broad, warnings = pixel_sides(ds)
-    rows, columns = square_size(high, wide, tall / broad, LONGEST_SIDE)
-    if chain.padding.any():  # a mean of padding with what was exposed would be neither
-        return reduced(_grey(chain, stored), rows, columns), warnings
-    block = -(-max(high, wide) // LONGEST_SIDE)
-    if tall == broad and max(high, wide) >= block * ENOUGH_PIXELS:
+    is_padded = bool(chain.padding.any())  # a mean of padding with what was exposed would be neither
+    block = -(-max(high, wide) // longest_side)
+    if tall == broad and not is_padded and max(high, wide) >= block * ENOUGH * longest_side:
         # Of a block that the edge cuts, less than half is left out.
         part = stored[tuple(slice(max(round(side / block), 1) * block) for side in stored.shape)]
-        return _grey(chain, _means(chain, part, block, block)), warnings
-    down, across = high // rows, wide // columns
-    grey = _grey(chain, _means(chain, stored, down, across))
-    return reduced(grey, rows, columns, whole=(high / down, wide / across)), warnings
+        return _looked_up_in(table, chain, _means(chain, part, block, block)), warnings
+    # The finer side is reduced to the coarser one, so that nothing is enlarged.
+    height, width = high * tall / max(tall, broad), wide * broad / max(tall, broad)
+    shrink = min(1.0, longest_side / max(height, width))
+    rows, columns = max(1, round(height * shrink)), max(1, round(width * shrink))
+    down, across = (1, 1) if is_padded else (high // rows, wide // columns)
+    picture = _looked_up_in(table, chain, _means(chain, stored, down, across))
+    if picture.shape == (rows, columns):
+        return picture, warnings
+    whole = (0, 0, wide / across, high / down)
+    smaller = Image.fromarray(picture).resize((columns, rows), Image.Resampling.HAMMING, box=whole)
+    return np.asarray(smaller), warnings
 
 
-def _grey(chain: Chain, stored: np.ndarray) -> np.ndarray:
-    """Each stored value's grey level, (rows, columns) uint8, as large as the film.
+def _looked_up_in(table: np.ndarray, chain: Chain, stored: np.ndarray) -> np.ndarray:
+    """The table's entry of each stored value, (rows, columns) of its type.
 
     In pieces that stay in the processor's cache: NumPy makes numbers of 8 bytes of what it looks up.
     """
     unsigned = np.dtype(f"u{stored.itemsize}")
-    held = np.arange(len(chain.grey)) + chain.smallest
-    entries = np.zeros(1 << (8 * stored.itemsize), np.uint8)
-    entries[held.astype(stored.dtype).view(unsigned)] = chain.grey
+    held = np.arange(len(table)) + chain.smallest
+    entries = np.zeros(1 << (8 * stored.itemsize), table.dtype)
+    entries[held.astype(stored.dtype).view(unsigned)] = table
     values = stored.ravel().view(unsigned)
-    picture = np.empty(values.shape, np.uint8)
+    picture = np.empty(values.shape, table.dtype)
     index = np.empty(_PIECE, np.intp)
     for start in range(0, len(values), _PIECE):
         piece = values[start : start + _PIECE]
@@ -353,46 +379,3 @@ def pixel_sides(ds: Dataset) -> tuple[float, float, tuple[str, ...]]:
             return (*sides, warnings)
         warnings = (*warnings, f"{keyword} ignored: {sides[0]:g} by {sides[1]:g}")
     return 1.0, 1.0, warnings
-
-
-def square_size(rows: int, columns: int, aspect: float, longest_side: int) -> tuple[int, int]:
-    """Rows and columns at which a film has square pixels and no side too long; nothing is enlarged.
-
-    Parameters
-    ----------
-    rows, columns : int
-        Matrix of the film, pixels.
-    aspect : float
-        Height of a pixel by its width.
-    longest_side : int
-        Most pixels of a side.
-    """
-    # The finer side is reduced to the coarser one, so that nothing is enlarged.
-    height, width = rows * min(aspect, 1.0), columns / max(aspect, 1.0)
-    shrink = min(1.0, longest_side / max(height, width))
-    return max(1, round(height * shrink)), max(1, round(width * shrink))
-
-
-def reduced(
-    picture: np.ndarray, rows: int, columns: int, *, whole: tuple[float, float] | None = None
-) -> np.ndarray:
-    """Reduce a picture by Hamming's filter: on films 0.2 to 0.7 grey levels (rms) from the mean of each area.
-
-    Parameters
-    ----------
-    picture : (picture_rows, picture_columns) uint8 or float32
-    rows, columns : int
-        Of the answer.
-    whole : (float, float) or None
-        Rows and columns of the picture that the answer is of; all where not given.
-
-    Returns
-    -------
-    (rows, columns) uint8 or float32
-        As it came.
-    """
-    if picture.shape == (rows, columns):
-        return picture
-    height, width = whole or picture.shape
-    size, box = (columns, rows), (0, 0, width, height)
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.HAMMING, box=box))

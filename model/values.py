@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 
 from model.decode import stored_values
 from model.header import own_judgement
-from model.pixels import Chain, chain_of, first_window, inverse, pixel_sides, reduced, square_size
+from model.pixels import Chain, chain_of, first_window, inverse, picture_of
 
 MOST_VALUES = 1 << 16
 # Grey levels between which a table's own window is taken: there even a sigmoid is straight.
@@ -52,7 +52,7 @@ def film_values(ds: Dataset, longest_side: int) -> FilmValues:
     ds : Dataset
         A grey single-frame film within scope, with its file meta information.
     longest_side : int
-        Most pixels of a side; a larger film is reduced.
+        Most pixels of a side; a larger film is reduced as for `model.pixels.display_picture`.
 
     Returns
     -------
@@ -78,11 +78,9 @@ def film_values(ds: Dataset, longest_side: int) -> FilmValues:
         # Padding is black, as in the picture, and no value of its own that an average could be made with.
         numbers[chain.padding] = (high - origin) / step if is_inverse else 0
         table = _table(numbers[~chain.padding], chain.grey[~chain.padding])
-        picture = numbers.astype(np.float32)[stored.astype(np.int64) - chain.smallest]
-        tall, broad, warnings = pixel_sides(ds)
-        smaller = reduced(picture, *square_size(*stored.shape, tall / broad, longest_side))
+        picture, warnings = picture_of(ds, chain, stored, numbers.astype(np.float32), longest_side)
         centre, width = _window(ds, chain, table, origin, step, is_inverse)
-    values = np.clip(np.rint(smaller), 0, len(table) - 1).astype(np.uint16)
+    values = np.clip(np.rint(picture), 0, len(table) - 1).astype(np.uint16)
     return FilmValues(values, table, origin, step, centre, width, is_inverse, chain.warnings + warnings)
 
 

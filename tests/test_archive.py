@@ -193,7 +193,7 @@ def test_films_of_a_list_are_read_and_what_cannot_be_is_a_row(archive, scored, c
 
 
 def test_a_killed_run_is_gone_on_with_and_no_film_is_read_twice(archive, config, tmp_path):
-    films, out = 40, tmp_path / "scores-of"
+    films, out = 120, tmp_path / "scores-of"
     (tmp_path / "films").mkdir()
     for number in range(films):
         (tmp_path / "films" / f"{number:04}.dcm").hardlink_to(archive / "2026/chest.dcm")
@@ -210,7 +210,7 @@ def test_a_killed_run_is_gone_on_with_and_no_film_is_read_twice(archive, config,
     done = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in out.glob("scores/*.parquet")}
     assert 2 <= len(done) < films / 5
     said = score(*arguments, config=config)
-    assert f"{films} films in 8 parts have their rows; of this run {films - 5 * len(done)} read" in said
+    assert f"{films} films in 24 parts have their rows; of this run {films - 5 * len(done)} read" in said
     assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in done} == done
     found = table(out)
     assert found["film"].to_pylist() == [f"{number:04}.dcm" for number in range(films)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from model.pixels import ENOUGH_PIXELS, LONGEST_SIDE, display_picture
+from model.pixels import ENOUGH, LONGEST_SIDE, display_picture
 
 BITS = 12
 WHITE = 2**BITS - 1
@@ -253,7 +253,7 @@ def test_a_large_film_shows_the_means_of_its_areas(shape, pixel_type, bits):
         HighBit=bits - 1, **NO_WINDOW, **SQUARE,
     )  # fmt: skip
     expected = 255 * means(means(share, picture.shape[0]).T, picture.shape[1]).T
-    assert ENOUGH_PIXELS <= max(picture.shape) <= LONGEST_SIDE
+    assert ENOUGH * LONGEST_SIDE <= max(picture.shape) <= LONGEST_SIDE
     assert np.abs(picture - expected)[1:-1, 1:-1].max() < 2
 
 
